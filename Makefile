@@ -1,0 +1,99 @@
+# Two commands do everything: `make demo` and `make test`. Both make .venv first.
+
+VENV  = .venv
+PY    = $(VENV)/bin/python
+BUILD = build
+
+# The first interpreter that is new enough; or say `make PYTHON=/path/to/python3`.
+PYTHON = $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+# Processes for the tests. BLAS runs on one thread in each: see tests/conftest.py.
+JOBS = 2
+# `loadgroup` keeps the cells of one notebook in one process, in order.
+PYTEST = $(PY) -m pytest -n $(JOBS) --dist loadgroup
+# Everything that is a test: files, docstrings, and the notebooks' saved outputs.
+TESTS = tests flowbook --nbval notebooks
+
+FLAGSHIP = notebooks/04-train-a-classifier.ipynb
+
+.PHONY: help demo test test-all check format lab bench lock clean distclean venv
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo      execute the flagship notebook, say what it learned and where the result is'
+	@echo 'make test      run the tests, without the slow ones'
+	@echo 'make test-all  run all tests, with a second library as oracle'
+	@echo 'make lab       open JupyterLab on the notebooks'
+	@echo 'make bench     measure speed'
+	@echo 'make check     formatting, lint, types, generated files'
+	@echo 'make format    format the code and fix what can be fixed'
+	@echo 'make lock      pin the test environment again (UPGRADE=1: newest versions)'
+	@echo 'make clean     remove build results; `make distclean` removes .venv, too'
+
+demo: venv
+	@$(PY) notebooks/run_demo.py $(FLAGSHIP) --output-dir $(BUILD)
+
+test: venv
+	$(PYTEST) -m 'not slow and not bench' $(TESTS) $(ARGS)
+
+test-all: venv $(VENV)/.oracles
+	$(PYTEST) -m 'not bench' $(TESTS) $(ARGS)
+
+check: venv
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m flowbook.ops.stubs --check
+
+format: venv
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+lab: venv
+	$(PY) -m jupyterlab --notebook-dir=notebooks $(ARGS)
+
+bench: venv
+	$(PY) tests/bench/run.py $(ARGS)
+
+lock: venv
+	$(PY) -m pip install --quiet uv
+	$(PY) -m uv pip compile --quiet $(LOCK) --extra test pyproject.toml requirements/test.in -o requirements/test.lock
+	$(PY) -m uv pip compile --quiet $(LOCK) -c requirements/test.lock requirements/oracles.in -o requirements/oracles.lock
+
+LOCK = --universal --python-version 3.11 --generate-hashes --no-annotate --no-strip-extras \
+	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
+
+clean:
+	rm -rf $(BUILD) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find flowbook tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)
+
+# The environment, in three steps; each is made again only when what it depends on changes.
+venv: $(VENV)/.project
+
+$(VENV)/.created:
+	@test -n "$(PYTHON)" || { \
+		echo 'flowbook needs Python 3.11 or newer, and found none on the PATH.' >&2; \
+		echo 'Install one, or name it: make PYTHON=/path/to/python3' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo '$(PYTHON) cannot make virtual environments.' >&2; \
+		echo 'On Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	@echo 'making $(VENV): a few minutes, once'
+	"$(PYTHON)" -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.locked: requirements/test.lock $(VENV)/.created
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/test.lock
+	@touch $@
+
+# The build backend is in the lock, so no isolated build environment is needed.
+$(VENV)/.project: pyproject.toml $(VENV)/.locked
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.oracles: requirements/oracles.lock $(VENV)/.project
+	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/oracles.lock
+	@touch $@

@@ -1,0 +1,181 @@
+"""Graph to Program: prune to what the fetches need, order it, give variables versions, make every shape concrete.
+
+A variable is read where it is used: each consumer sees the last write before it in stable topological order. A
+backward node sees what its forward node saw, whatever was written in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flowbook.compile.program import Instruction, Program
+from flowbook.errors import FeedError, FlowError, GraphError
+from flowbook.graph.node import Node, Tensor, Variable
+from flowbook.graph.order import program_order, topological
+from flowbook.graph.types import TensorSpec
+
+
+def lower(fetches: Sequence[Tensor | Node], feeds: Mapping[Tensor, TensorSpec]) -> Program:
+    """The Program that computes ``fetches`` when ``feeds`` have these (concrete) specs.
+
+    Raises ``FeedError`` for a placeholder without a feed, ``GraphError`` for stale or lost nodes, and what a spec
+    rule says about shapes that do not fit, each with node, cell and line.
+    """
+    return _Lowering(fetches, feeds).run()
+
+
+class _Lowering:
+    def __init__(self, fetches: Sequence[Tensor | Node], feeds: Mapping[Tensor, TensorSpec]) -> None:
+        self.fetches = fetches
+        self.feeds = feeds
+        self.program = Program()
+        self.values: dict[Tensor, int] = {}
+        self.scalars: dict[tuple[type, Any], int] = {}
+        self.instructions: dict[Node, Instruction] = {}
+        self.history: dict[Node, list[tuple[Node | None, int]]] = {}  # versions of each variable, with their writers
+        self.seen: dict[tuple[Node, Node], int] = {}  # (consumer, variable) -> version it read
+
+    def run(self) -> Program:
+        program = self.program
+        for tensor, spec in self.feeds.items():
+            self.values[tensor] = number = program.value(spec)
+            program.feeds.append((tensor, number))
+        order = topological(self._needed(), self._before)
+        for node in order:
+            self._emit(node)
+        program.fetches = [
+            self._value(each, each.node) if isinstance(each, Tensor) else None for each in self.fetches
+        ]
+        for variable, versions in self.history.items():
+            if versions[-1][0] is not None and isinstance(variable.tensors[0], Variable):
+                program.writes[variable.tensors[0]] = versions[-1][1]
+        return program
+
+    def _before(self, node: Node) -> list[Node]:
+        record = node.current
+        if record.op.source:
+            return []
+        found = [each.node for each in record.inputs if isinstance(each, Tensor) and each not in self.feeds]
+        found.extend(record.controls)
+        return found
+
+    def _needed(self) -> set[Node]:
+        stack = [
+            each.node if isinstance(each, Tensor) else each
+            for each in self.fetches
+            if not (isinstance(each, Tensor) and each in self.feeds)
+        ]
+        seen = set(stack)
+        while stack:
+            node = stack.pop()
+            record = node.current
+            self.program.records.append((node, record))
+            if record.stale:
+                raise node.locate(
+                    GraphError(
+                        f"'{node.name}' of {node.owner.label} is stale: {record.stale.reason}",
+                        hint=f"run {node.owner.label} again, or change the other cell back",
+                    )
+                )
+            for other in self._before(node):
+                if other not in seen:
+                    seen.add(other)
+                    stack.append(other)
+        return seen
+
+    def _emit(self, node: Node) -> None:
+        record, program = node.current, self.program
+        op = record.op
+        if op.source:
+            self._emit_source(node)
+            return
+        inputs, kinds = [], []
+        for operand in record.inputs:
+            if isinstance(operand, Tensor):
+                number = self._value(operand, node)
+                kinds.append(program.specs[number])
+            elif operand is None:
+                number = None  # type: ignore[assignment]
+                kinds.append(None)
+            else:
+                number = self._scalar(operand)
+                kinds.append(operand)
+            inputs.append(number)
+        try:
+            specs = op.infer(kinds, record.attrs)
+        except FlowError as error:
+            error.inputs = [f"{name} {spec}" for name, spec in zip(_names(record.inputs), kinds, strict=True)]
+            raise node.locate(error) from None
+        outputs = tuple(program.value(spec) for spec in specs)
+        for tensor, number in zip(node.tensors, outputs, strict=False):
+            self.values.setdefault(tensor, number)  # a fed output keeps its feed
+        after = tuple(self.instructions[each] for each in record.controls if each in self.instructions)
+        instruction = Instruction(op, tuple(inputs), outputs, record.attrs, node, node.name, record.device, after)
+        self.instructions[node] = instruction
+        program.instructions.append(instruction)
+        for source, target in record.attrs.get("writes", op.writes):
+            variable = record.inputs[source]
+            assert isinstance(variable, Tensor)
+            self.history.setdefault(variable.node, [(None, inputs[source])]).append((node, outputs[target]))
+
+    def _emit_source(self, node: Node) -> None:
+        record, program = node.current, self.program
+        tensor = node.tensors[0]
+        if tensor in self.feeds:
+            return
+        if record.op.name == "constant":
+            self.values[tensor] = program.constant(record.attrs["value"], record.specs[0])
+        elif record.op.name == "variable":
+            self.values[tensor] = number = program.value(record.specs[0])
+            program.states[number] = tensor  # type: ignore[assignment]
+        else:
+            raise node.locate(
+                FeedError(
+                    f"{record.op.name} '{node.name}' has no value in this run",
+                    hint=f"feed it: run(..., feeds={{{node.name}: array of {record.specs[0]}}})",
+                )
+            )
+
+    def _value(self, tensor: Tensor, consumer: Node) -> int:
+        """The value a consumer reads: for a written variable the version that is current where it stands."""
+        number = self.values.get(tensor)
+        if number is None:
+            tensor = _resolve(tensor)
+            number = self.values[tensor]
+        versions = self.history.get(tensor.node)
+        fed = tensor in self.feeds and isinstance(tensor, Variable)  # a fed variable keeps its feed, whatever is written
+        if versions is not None and not fed and consumer is not tensor.node:
+            number = self._version(tensor.node, consumer, versions)
+        if tensor.node.record is not None and tensor.node.record.op.source:
+            self.seen[consumer, tensor.node] = number
+        return number
+
+    def _version(self, variable: Node, consumer: Node, versions: list[tuple[Node | None, int]]) -> int:
+        forward = consumer.current.forward
+        if forward is None or consumer.current.op.writes:
+            return versions[-1][1]
+        if (forward, variable) in self.seen:
+            return self.seen[forward, variable]
+        place = program_order(forward)  # the forward node itself is not needed in this run
+        return next(
+            number for writer, number in reversed(versions) if writer is None or program_order(writer) < place
+        )
+
+    def _scalar(self, value: Any) -> int:
+        key = (type(value), value if value == value else "nan", str(value) if value == 0 else "")
+        if key not in self.scalars:
+            self.scalars[key] = self.program.constant(value, None)  # type: ignore[index]
+        return self.scalars[key]  # type: ignore[index]
+
+
+def _resolve(tensor: Tensor) -> Tensor:
+    """The tensor that holds the value now, when an assignment merged its node into another."""
+    node = tensor.node
+    while node.moved is not None:
+        node = node.moved
+    return node.tensors[tensor.index]
+
+
+def _names(operands: Sequence[Any]) -> list[str]:
+    return [each.name if isinstance(each, Tensor) else repr(each) for each in operands]

@@ -1,0 +1,1 @@
+"""Devices: memory, copies and kernel launch. They know no Plan."""

@@ -1,0 +1,106 @@
+"""Bodies: the sub-graphs that control-flow ops hold.
+
+A body is a graph of its own. Tensors of the surrounding graph that are used inside become *captures*: sources of the
+body whose value the control-flow node hands in. So a body has no hidden inputs, and can be drawn, stepped,
+differentiated and saved like any graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flowbook.graph import context
+from flowbook.graph.graph import Graph, Owner
+from flowbook.graph.node import Node, Tensor, Variable
+from flowbook.graph.opdef import REGISTRY, apply, as_tensor
+from flowbook.graph.order import topological
+
+
+class Body(Graph):
+    """A graph inside a graph: ``inputs`` are its captures, ``outputs`` the tensors (or nodes) it computes."""
+
+    def __init__(self, parent: Graph, scope: str) -> None:
+        super().__init__(parent.seed)
+        self.parent = parent
+        self.scope = scope  # the name prefix of everything inside: "cond_1/true/"
+        self.functions = parent.functions
+        outer = parent._owner
+        self._owner = Owner(outer.name, 0)
+        self._owner.file = outer.file
+        self._owners = {outer.name: self._owner}
+        self.captured: dict[Tensor, Tensor] = {}  # tensor of the parent -> capture
+        self.outputs: tuple[Tensor | Node, ...] = ()
+        self.cache: dict[Any, Any] = {}  # plans; drivers keep them here, so that they go when the body goes
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The captures, in the order in which they were first used."""
+        return tuple(self.captured.values())
+
+    def capture(self, tensor: Tensor) -> Tensor:
+        """The source that stands for a tensor of a surrounding graph."""
+        if tensor.graph is not self.parent:
+            tensor = self.parent.capture(tensor)
+        found = self.captured.get(tensor)
+        if found is None:
+            attrs = {"variable": is_variable(tensor), "shape": tensor.shape, "dtype": tensor.dtype.name}
+            # a scope of its own, and no control dependencies: it is there when the body begins
+            with context.override(graph=self, scope=f"{self.scope}captured/", controls=(), forward=None):
+                name = tensor.name.rpartition("/")[2].replace(":", "_")
+                found = apply(REGISTRY["capture"], (), attrs, name, (tensor.spec,)).tensors[0]
+            self.captured[tensor] = found
+        return found
+
+    def trace(self, build: Callable[[], Any]) -> Any:
+        """Run ``build`` with this body as the default graph; what it returns is the caller's to interpret."""
+        origin = context.current().origin
+        with self.as_default(), context.override(scope=self.scope, origin=origin):
+            return build()
+
+    def adopt(self, value: Any) -> Tensor:
+        """Anything a branch may return, as a tensor of this body."""
+        tensor = as_tensor(value)
+        return tensor if tensor.graph is self else self.capture(tensor)
+
+    def copy(self, parent: Graph, inputs: Sequence[Tensor]) -> tuple[Body, dict[Tensor, Tensor]]:
+        """The same body again, capturing ``inputs`` instead of its own; and where each tensor went."""
+        twin = Body(parent, self.scope)
+        moved: dict[Tensor, Tensor] = {}
+        nodes: dict[Node, Node] = {}
+        for mine, theirs in zip(self.inputs, inputs, strict=True):
+            moved[mine] = twin.capture(theirs)
+            nodes[mine.node] = moved[mine].node
+        for node in topological(self.nodes):
+            record = node.current
+            if node in nodes:
+                continue
+            operands = tuple(moved[each] if isinstance(each, Tensor) else each for each in record.inputs)
+            ctx = context.BuildContext(
+                twin,
+                "",
+                record.device,
+                tuple(nodes[each] for each in record.controls),
+                nodes.get(record.forward) if record.forward is not None else None,
+                None,
+                record.origin,
+            )
+            nodes[node] = new = twin.add(record.op, operands, record.attrs, record.specs, node.name, ctx)
+            moved.update(zip(node.tensors, new.tensors, strict=False))
+        return twin, moved
+
+    @property
+    def hash(self) -> str:
+        """Like ``Graph.hash``, with which tensors go in and out."""
+        from hashlib import sha256
+
+        ports = [each.name for each in (*self.inputs, *self.outputs)]
+        return sha256(f"{super().hash} {len(self.captured)} {ports}".encode()).hexdigest()
+
+    def __repr__(self) -> str:
+        return f"<Body '{self.scope.rstrip('/')}': {len(self)} nodes>"
+
+
+def is_variable(tensor: Tensor) -> bool:
+    """Whether a tensor is a Variable, or a capture of one."""
+    return isinstance(tensor, Variable) or (tensor.node.op == "capture" and bool(tensor.node.attrs["variable"]))

@@ -1,0 +1,305 @@
+"""The graph: a table of nodes by owner (a cell or the script) and name. Pure data; it executes nothing.
+
+Owners, keys and records are explained in `node.py`, transactions in `transaction.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from flowbook.errors import ArgumentError, FetchError, GraphError
+from flowbook.graph import context
+from flowbook.graph.node import Node, Origin, Record, Tensor, Variable, call_site
+from flowbook.graph.types import Scalar, TensorSpec
+
+if TYPE_CHECKING:
+    from flowbook.graph.derive import Derivation
+    from flowbook.graph.opdef import OpDef
+    from flowbook.graph.transaction import Commit, Journal, Transaction
+
+SCRIPT = ""  # the owner of everything that no cell owns
+
+
+class Owner:
+    """A cell (or the script): its nodes, its position among the cells, and the counters its automatic names use."""
+
+    __slots__ = ("counters", "derivations", "file", "gone", "name", "nodes", "position", "seq")
+
+    def __init__(self, name: str, position: int) -> None:
+        self.name = name
+        self.position = position
+        self.nodes: dict[str, Node] = {}
+        self.gone: WeakValueDictionary[str, Node] = WeakValueDictionary()  # handles of names it no longer defines
+        self.counters: dict[str, int] = {}
+        self.derivations: list[Derivation] = []
+        self.seq = 0
+        self.file: str | None = None  # the file name Python shows for the cell's code
+
+    @property
+    def label(self) -> str:
+        """How messages name it."""
+        return f"cell {self.name}" if self.name else "the script"
+
+
+class Graph:
+    """A dataflow graph: nodes are operations, edges are tensors.
+
+    ``seed`` is the root of all randomness whose ops give no seed of their own.
+
+    >>> import flowbook as fb
+    >>> g = fb.Graph()
+    >>> with g.as_default():
+    ...     x = fb.placeholder((None,), name="x")
+    ...     y = fb.square(x, name="y")
+    >>> [node.name for node in g.nodes], g["y"] is y
+    (['x', 'y'], True)
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        if not isinstance(seed, int) or isinstance(seed, bool):
+            raise ArgumentError(f"seed {seed!r} is not an int")
+        self.seed = seed
+        self.functions: dict[str, Callable[..., Any]] = {}  # Python callables by name; never saved
+        self.version = 0  # grows with every change; caches compare it
+        self.last_commit: Commit | None = None
+        self._owners: dict[str, Owner] = {SCRIPT: Owner(SCRIPT, 0)}
+        self._owner = self._owners[SCRIPT]  # the one that new nodes go to
+        self._transaction: Transaction | None = None
+        self._journal: Journal | None = None
+        self._variables: dict[str, Node] = {}
+
+    # -------------------------------------------------------------------------------------------- looking
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All nodes in program order: by position of their cell, then by creation."""
+        return [node for owner in self.owners for node in self.owned(owner.name)]
+
+    @property
+    def owners(self) -> list[Owner]:
+        """The owners that define something, by position."""
+        return sorted((owner for owner in self._owners.values() if owner.nodes), key=lambda each: each.position)
+
+    def owned(self, owner: str) -> list[Node]:
+        """The nodes of one cell, in creation order."""
+        if owner not in self._owners:
+            return []
+        return sorted(self._owners[owner].nodes.values(), key=lambda node: node.current.seq)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The variables, in program order."""
+        nodes = [node for node in self._variables.values() if node.record is not None]
+        return [node.tensors[0] for node in sorted(nodes, key=lambda node: node.order)]  # type: ignore[misc]
+
+    def __len__(self) -> int:
+        return sum(len(owner.nodes) for owner in self._owners.values())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return f"<Graph: {len(self)} nodes>"
+
+    def find(self, name: str) -> list[Node]:
+        """All nodes of that name; several when two cells use it."""
+        return [owner.nodes[name] for owner in self.owners if name in owner.nodes]
+
+    def element(self, name: str) -> Tensor | Node:
+        """The tensor called ``name`` (``"node"``, ``"node:1"``), or the node, when it has no outputs.
+
+        Raises ``FetchError`` when nothing is called so, or when two cells use the name.
+        """
+        if not isinstance(name, str):
+            raise FetchError(f"{name!r} is not a name")
+        found, index = self.find(name), 0
+        if not found:
+            head, _, tail = name.rpartition(":")
+            if head and tail.isdecimal():
+                found, index = self.find(head), int(tail)
+        if not found:
+            raise FetchError(f"nothing in the graph is called '{name}'", hint=_similar(name, self))
+        if len(found) > 1:
+            both = ", ".join(f"{node.owner.label} ({node.op})" for node in found)
+            raise FetchError(f"'{name}' is in several cells: {both}", hint="use the tensor itself")
+        node = found[0]
+        if not node.outputs and index == 0:
+            return node
+        if index >= len(node.outputs):
+            raise FetchError(f"'{node.name}' has {len(node.outputs)} outputs, no output {index}")
+        return node.outputs[index]
+
+    def __getitem__(self, name: str) -> Tensor | Node:
+        return self.element(name)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and bool(self.find(name))
+
+    # -------------------------------------------------------------------------------------------- building
+
+    @contextmanager
+    def as_default(self) -> Iterator[Graph]:
+        """Inside the ``with`` block new nodes go to this graph."""
+        with context.override(graph=self, scope="", device=None, controls=(), forward=None, derivation=None):
+            yield self
+
+    def add(
+        self,
+        op: OpDef,
+        inputs: tuple[Tensor | Scalar | None, ...],
+        attrs: Mapping[str, Any],
+        specs: tuple[TensorSpec, ...],
+        name: str | None,
+        ctx: context.BuildContext,
+    ) -> Node:
+        """Put a checked node into the graph and return its handle. Ops call it; users call ops."""
+        owner = self._owner
+        full = self._free_name(owner, op, name, ctx.scope)
+        node = self._handle(owner, full, op, len(specs))
+        owner.seq = seq = owner.seq + 1
+        record = Record(
+            op,
+            inputs,
+            attrs,
+            specs,
+            seq,
+            ctx.origin or call_site(owner),
+            ctx.device,
+            () if op.source else ctx.controls,
+            ctx.forward,
+            ctx.derivation,
+        )
+        if self._journal is not None:
+            self._journal.note(node)
+        node.record = record
+        owner.nodes[full] = node
+        self.version += 1
+        if op.name == "variable":
+            self._variables[full] = node
+        if ctx.derivation is not None:
+            ctx.derivation.nodes.append(node)
+        return node
+
+    def _free_name(self, owner: Owner, op: OpDef, name: str | None, scope: str) -> str:
+        taken = owner.nodes
+        if name is None:
+            base = f"{scope}{op.name}"
+            count = owner.counters.get(base, 0) + 1
+            while (full := f"{base}_{count}") in taken:
+                count += 1
+            owner.counters[base] = count
+        else:
+            if not isinstance(name, str) or not name.strip() or "\n" in name:
+                raise ArgumentError(f"{name!r} is not a name", hint="a non-empty string")
+            full, count = scope + name, 0
+            while full in taken and op.name != "variable":
+                count += 1
+                full = f"{scope}{name}_{count}"
+        if op.name == "variable":
+            other = self._variables.get(full)
+            if other is not None and other.record is not None:
+                raise GraphError(
+                    f"Variable '{full}' is defined already, in {other.owner.label}"
+                    + (f"; {owner.label} defines it again" if other.owner is not owner else ""),
+                    hint="give one of them another name, or use the first",
+                )
+        return full
+
+    def _handle(self, owner: Owner, name: str, op: OpDef, outputs: int) -> Node:
+        """The interned handle of a key, with enough tensors."""
+        node = owner.gone.get(name) if owner.gone else None
+        if node is None:
+            node = Node(self, owner, name)
+        if len(node.tensors) < outputs:
+            first = len(node.tensors)
+            node.tensors += tuple(Tensor(node, index) for index in range(first, outputs))
+        if outputs:
+            wanted = Variable if op.name == "variable" else Tensor
+            if type(node.tensors[0]) is not wanted:
+                node.tensors[0].__class__ = wanted
+        return node
+
+    def capture(self, tensor: Tensor) -> Tensor:
+        """A tensor of another graph as an operand here: refused, except in the body of a control-flow op."""
+        raise GraphError(
+            f"'{tensor.name}' belongs to another graph", hint="build both inside one `with graph.as_default():`"
+        )
+
+    def unique_scope(self, name: str) -> str:
+        """A scope prefix that no node of the current owner uses: ``name/``, ``name_1/``, …"""
+        owner, scope = self._owner, context.current().scope
+        base = f"{scope}{name}/"  # the slash keeps these counters apart from those of node names
+        count = owner.counters.get(base, -1) + 1
+        owner.counters[base] = count
+        return base if count == 0 else f"{scope}{name}_{count}/"
+
+    def add_function(self, function: Callable[..., Any], name: str) -> str:
+        """Keep a Python callable in the side table and return the name nodes refer to it by."""
+        base, count = name, 0
+        while name in self.functions and self.functions[name] is not function:
+            count += 1
+            name = f"{base}_{count}"
+        self.functions[name] = function
+        return name
+
+    # -------------------------------------------------------------------------------------------- cells
+
+    @contextmanager
+    def transaction(
+        self, owner: str, *, file: str | None = None, discard: bool = False, extend: bool = False
+    ) -> Iterator[Transaction]:
+        """Replace everything ``owner`` defines by what is built inside, all or nothing.
+
+        ``file`` is the file name under which Python knows the cell's code. ``discard`` always rolls back
+        (``%flow grad``). ``extend`` keeps what the owner has and adds to it.
+        """
+        from flowbook.graph.transaction import Transaction
+
+        with Transaction(self, owner, file=file, discard=discard, extend=extend) as transaction:
+            yield transaction
+
+    def remove_owner(self, owner: str) -> None:
+        """Drop everything a deleted cell defined; its consumers elsewhere become stale."""
+        if owner in self._owners and self._owners[owner].nodes:
+            with self.transaction(owner):
+                pass
+
+    def undo(self) -> Commit:
+        """Take the last commit back and return what was undone; ``GraphError`` when there is none."""
+        from flowbook.graph.transaction import undo
+
+        return undo(self)
+
+    def rename(self, target: Tensor | Node, name: str) -> Tensor | Node:
+        """Give a node another name (what an assignment in a cell does) and return the handle that holds it now.
+
+        When the cell had a node of that name before, its handle takes over, so that other cells follow.
+        """
+        from flowbook.graph.transaction import rename
+
+        return rename(self, target, name)
+
+    # -------------------------------------------------------------------------------------------- describing
+
+    @property
+    def hash(self) -> str:
+        """A digest of ops, attributes, inputs and specs by key; equal for equal sources, however they were run."""
+        from flowbook.graph.hashing import graph_hash
+
+        return graph_hash(self)
+
+
+def _similar(name: str, graph: Graph) -> str | None:
+    from difflib import get_close_matches
+
+    names = [node.name for node in graph.nodes]
+    close = get_close_matches(name, names, 3) if len(names) <= 5000 else []
+    return f"similar: {', '.join(close)}" if close else None
+
+
+def origin_here(graph: Graph) -> Origin:
+    """The user's line that is building now."""
+    return context.current().origin or call_site(graph._owner)

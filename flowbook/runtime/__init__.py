@@ -1,0 +1,1 @@
+"""Running Plans: sessions, the executor, the stepper, events and traces, files."""

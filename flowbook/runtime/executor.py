@@ -1,0 +1,119 @@
+"""The first Executor: Plans in plain Python over the reference kernels.
+
+A native one will take its place behind the same call, ``execute(plan, values, run, observer)``. Values are released
+as soon as no later step reads them. With no observer, nothing is measured.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+
+from flowbook.compile.plan import Plan, Step
+from flowbook.errors import FlowError, RunError
+from flowbook.graph.types import TensorSpec
+from flowbook.runtime.context import ExecContext, Run
+
+
+class Observer(Protocol):
+    """Who watches a run. It is told, never asked, and cannot change what is computed."""
+
+    def started(self, step: Step, seconds: float) -> None:
+        """The step begins, at this reading of the clock (``time.perf_counter``)."""
+
+    def finished(self, step: Step, seconds: float, outputs: list[Any]) -> None:
+        """The step ended and made these values."""
+
+    def released(self, step: Step, seconds: float) -> None:
+        """The slots in ``step.release`` were given up."""
+
+
+def execute(plan: Plan, values: list[Any], run: Run, observer: Observer | None = None) -> None:
+    """Run all steps of a plan; ``values`` (by slot) holds the constants, feeds and states, and gets the results.
+
+    Raises ``RunError`` (or the op's own ``FlowError``) with node, cell, line and shapes; ``KeyboardInterrupt`` and
+    the like pass as they are.
+    """
+    step: Step | None = None
+    try:
+        with np.errstate(all="ignore"):
+            if observer is None:
+                for step in plan.steps:
+                    perform(step, values, run)
+                    for slot in step.release:
+                        values[slot] = None
+            else:
+                for step in plan.steps:
+                    observer.started(step, perf_counter())
+                    perform(step, values, run)
+                    observer.finished(step, perf_counter(), [values[slot] for slot in step.outputs])
+                    for slot in step.release:
+                        values[slot] = None
+                    if step.release:
+                        observer.released(step, perf_counter())
+    except Exception as error:
+        raise located(error, step, values) from (None if isinstance(error, FlowError) else error)
+
+
+def perform(step: Step, values: list[Any], run: Run) -> None:
+    """Run one step: read its input slots, fill its output slots."""
+    operands = [None if slot is None else values[slot] for slot in step.inputs]
+    if step.op.structured:
+        result = step.fn(ExecContext(run, step, run_body), *operands)
+    else:
+        result = step.fn(*operands)
+    outputs = step.outputs
+    if len(outputs) == 1:
+        values[outputs[0]] = result[0] if type(result) in (tuple, list) else result
+    else:
+        for slot, value in zip(outputs, result or (), strict=True):
+            values[slot] = value
+
+
+def run_body(plan: Plan, inputs: list[Any], run: Run) -> list[Any]:
+    """Run a sub-plan whose feeds are ``inputs``, in order; returns its fetches."""
+    values = list(plan.initial)
+    for (_, slot), value in zip(plan.feeds, inputs, strict=True):
+        values[slot] = value
+    execute(plan, values, run)
+    return [None if slot is None else values[slot] for slot in plan.fetches]
+
+
+def located(error: Exception, step: Step | None, values: list[Any]) -> FlowError:
+    """The error a user sees: with the node, its cell and line, and the shapes its inputs really had."""
+    if isinstance(error, FlowError):
+        flow = error
+    else:
+        name = type(error).__name__
+        flow = RunError(f"{name} while it ran: {error}" if str(error) else f"{name} while it ran")
+        if isinstance(error, MemoryError):
+            flow.hint = "a smaller batch, or float32 instead of float64"
+        elif step is not None and step.op.name == "py_function":
+            flow.hint = "the traceback of your function is above"
+    if step is not None:
+        if not flow.inputs:
+            flow.inputs = describe_inputs(step, values)
+        if step.node is not None:
+            step.node.locate(flow)
+        else:
+            flow.locate(node=step.name, op=step.op.name)
+    return flow
+
+
+def describe_inputs(step: Step, values: list[Any]) -> list[str]:
+    """Name, dtype and actual shape of each input of a step."""
+    names = list(step.node.record.inputs) if step.node is not None and step.node.record is not None else []
+    texts = []
+    for place, slot in enumerate(step.inputs):
+        if slot is None:
+            continue
+        value = values[slot]
+        operand = names[place] if place < len(names) else None
+        name = getattr(operand, "name", None) or step.name
+        if isinstance(value, (np.ndarray, np.generic)):
+            texts.append(f"{name} {TensorSpec(value.shape, value.dtype)}")
+        else:
+            texts.append(f"{value!r} ({type(value).__name__})")
+    return texts

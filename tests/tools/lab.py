@@ -1,0 +1,380 @@
+"""A real JupyterLab in a headless Chromium, for tests and screenshots.
+
+    with Lab(notebook) as lab:
+        lab.run_all()
+        lab.texts()       # what each code cell shows
+        lab.errors        # what the page complained about
+
+The server listens on the loopback address only, with a random token, and has its own
+home, settings and runtime folders, so that a person's JupyterLab is neither read nor written.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+
+
+def browser_path() -> str | None:
+    """The installed Chromium; `FLOWBOOK_CHROMIUM` names another."""
+    named = os.environ.get("FLOWBOOK_CHROMIUM")
+    return named or next((path for name in BROWSERS if (path := shutil.which(name))), None)
+
+
+def missing() -> str | None:
+    """Why no browser test can run here, or None."""
+    for module in ("playwright", "jupyterlab"):
+        if find_spec(module) is None:
+            return f"needs the Python package {module}"
+    return None if browser_path() else f"needs a browser: none of {', '.join(BROWSERS)} is on the PATH"
+
+
+class Lab:
+    """A JupyterLab server and a browser page that shows one notebook."""
+
+    def __init__(
+        self,
+        notebook: Path,
+        *,
+        theme: str = "light",
+        width: int = 1400,
+        height: int = 1000,
+        windowing: str = "none",
+        timeout: float = 120,
+    ) -> None:
+        self.notebook = notebook.resolve()
+        self.timeout = timeout
+        self.errors: list[str] = []
+        self._theme = theme
+        self._windowing = windowing
+        self._viewport = {"width": width, "height": height}
+        self._server: subprocess.Popen[bytes] | None = None
+        self._playwright: Any = None
+        self._browser: Any = None
+        self.page: Any = None
+
+    # -- starting and stopping
+
+    def __enter__(self) -> Self:
+        self._folder = Path(tempfile.mkdtemp(prefix="flowbook-lab-"))
+        try:
+            url, token = self._start_server()
+            self._start_browser()
+            # The page may be asked only for what this server has.
+            tree = quote(self.notebook.name)
+            self.page.goto(f"{url}lab/tree/{tree}?token={token}", wait_until="domcontentloaded")
+            self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=self.timeout * 1000)
+            self._wait_for_kernel()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _start_server(self) -> tuple[str, str]:
+        token = secrets.token_urlsafe(32)
+        folders = {
+            "HOME": "home",
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+            "IPYTHONDIR": "ipython",
+        }
+        environment = dict(os.environ)
+        for name, folder in folders.items():
+            path = self._folder / folder
+            path.mkdir(mode=0o700)
+            environment[name] = str(path)
+        environment["JUPYTER_TOKEN"] = token  # not on the command line, which others can read
+        environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+        dark = "Dark" if self._theme == "dark" else "Light"
+        self._write_settings("apputils-extension", "themes", {"theme": f"JupyterLab {dark}"})
+        self._write_settings(
+            "apputils-extension",
+            "notification",
+            {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True},
+        )
+        # "none" keeps every cell in the page. JupyterLab's own choice, "full", takes those out
+        # that are far from the screen, and guesses the height of those not seen yet.
+        self._write_settings(
+            "notebook-extension",
+            "tracker",
+            {"windowingMode": self._windowing},
+        )
+        self._write_settings("docmanager-extension", "plugin", {"autosave": False})
+
+        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0"]
+        command += [
+            f"--ServerApp.root_dir={self.notebook.parent}",
+            "--ServerApp.open_browser=False",
+            "--LabApp.expose_app_in_browser=True",
+            "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+            "--LabApp.extension_manager=readonly",
+        ]
+        if hasattr(os, "geteuid") and os.geteuid() == 0:
+            command.append("--allow-root")
+        self._log = self._folder / "server.log"
+        with self._log.open("wb") as log:
+            self._server = subprocess.Popen(
+                command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
+            )
+        # The server chooses a free port and writes it down once it listens.
+        info = self._folder / "runtime" / f"jpserver-{self._server.pid}.json"
+        deadline = time.monotonic() + self.timeout
+        while time.monotonic() < deadline:
+            if self._server.poll() is not None:
+                break
+            try:
+                return json.loads(info.read_text())["url"], token
+            except (FileNotFoundError, json.JSONDecodeError):
+                time.sleep(0.1)
+        raise RuntimeError(f"JupyterLab did not start:\n{self._log.read_text(errors='replace')[-4000:]}")
+
+    def _write_settings(self, package: str, plugin: str, values: dict[str, object]) -> None:
+        folder = self._folder / "settings" / "@jupyterlab" / package
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{plugin}.jupyterlab-settings").write_text(json.dumps(values))
+
+    def _start_browser(self) -> None:
+        from playwright.sync_api import sync_playwright
+
+        self._playwright = sync_playwright().start()
+        self._browser = self._playwright.chromium.launch(
+            executable_path=browser_path(), headless=True, args=CHROMIUM_FLAGS
+        )
+        self.page = self._browser.new_page(
+            viewport=self._viewport, color_scheme="dark" if self._theme == "dark" else "light"
+        )
+        self.page.set_default_timeout(self.timeout * 1000)
+        self.page.on("pageerror", lambda error: self.errors.append(f"exception: {error}"))
+        self.page.on("console", self._on_console)
+
+    def _on_console(self, message: Any) -> None:
+        if message.type == "warning" and message.text.startswith("flowbook:"):
+            print(message.text, file=sys.stderr)
+        if message.type == "error":
+            where = message.location.get("url", "").split("?")[0]
+            self.errors.append(f"console: {message.text} ({where})")
+
+    def close(self) -> None:
+        """Stop the browser, the server and its kernels; remove their folders."""
+        for stop in (self._browser and self._browser.close, self._playwright and self._playwright.stop):
+            try:
+                if stop:
+                    stop()
+            except Exception as error:
+                print(f"closing the browser: {error}", file=sys.stderr)
+        self._browser = self._playwright = None
+        if self._server is not None:
+            # SIGTERM lets the server shut its kernels down.
+            self._server.send_signal(signal.SIGTERM)
+            try:
+                self._server.wait(20)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+            self._server = None
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # -- the notebook
+
+    # Everything that waits loops inside the page: a predicate that returns a promise
+    # counts as true at once.
+    _PANEL = """
+        const panel = () => {
+            const app = window.jupyterapp;
+            return app && [...app.shell.widgets('main')].find(w => w.sessionContext && w.content?.widgets);
+        };
+        const sleep = ms => new Promise(done => setTimeout(done, ms));
+    """
+
+    def _in_page(self, body: str, argument: object = None) -> Any:
+        return self.page.evaluate(f"async (argument) => {{ {self._PANEL} {body} }}", argument)
+
+    def _wait_for_kernel(self) -> None:
+        # "Idle" shows before a kernel exists, so wait for the connection itself. The first
+        # request over it is now and then lost (about 1 in 20, on a busy machine), so only a
+        # kernel that has answered one is ready.
+        state = self._in_page(
+            """
+            const end = Date.now() + argument;
+            while (Date.now() < end) {
+                const found = panel();
+                if (found) {
+                    await Promise.race([found.sessionContext.ready, sleep(end - Date.now())]);
+                    const kernel = found.sessionContext.session?.kernel;
+                    if (kernel?.connectionStatus === 'connected' && kernel.status === 'idle') {
+                        const asked = kernel.requestExecute({code: '', silent: true, store_history: false});
+                        const answer = asked.done.then(() => 'ready', error => 'refused: ' + error);
+                        const result = await Promise.race([answer, sleep(5000)]);
+                        if (result === 'ready') return result;
+                        asked.dispose();
+                        console.warn('flowbook: the kernel did not answer: ' + (result ?? 'no reply in 5 s'));
+                    }
+                }
+                await sleep(100);
+            }
+            return 'no kernel in time';
+            """,
+            self.timeout * 1000,
+        )
+        if state != "ready":
+            raise TimeoutError(f"{state}\n{self.report()}")
+
+    def run_all(self) -> None:
+        """Run all cells, as the menu does, and wait until the last one is done."""
+        state = self._in_page(
+            """
+            let state = 'running';
+            window.jupyterapp.commands.execute('notebook:run-all-cells')
+                .then(() => { state = 'done'; }, error => { state = 'failed: ' + error; });
+            const end = Date.now() + argument;
+            while (state === 'running' && Date.now() < end) await sleep(100);
+            const kernel = panel().sessionContext.session.kernel;
+            while (kernel.status !== 'idle' && Date.now() < end) await sleep(100);
+            return state;
+            """,
+            self.timeout * 1000,
+        )
+        if state != "done":
+            raise RuntimeError(f"running all cells: {state}\n{self.report()}")
+        self.settle()
+
+    def report(self) -> str:
+        """What there is to know when something did not happen in time."""
+        page = self._in_page(
+            """
+            const kernel = panel()?.sessionContext.session?.kernel;
+            return {
+                kernel: [kernel?.connectionStatus, kernel?.status],
+                prompts: [...document.querySelectorAll('.jp-InputPrompt')].map(node => node.innerText),
+                dialogs: [...document.querySelectorAll('.jp-Dialog')].map(node => node.innerText),
+            };
+            """
+        )
+        log = self._log.read_text(errors="replace")[-4000:]
+        return "\n".join([json.dumps(page), *self.errors, "server log:", log])
+
+    def hide_sidebar(self) -> None:
+        self._in_page("if (!window.jupyterapp.shell.leftCollapsed) window.jupyterapp.shell.collapseLeft();")
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until nothing in the notebook has moved for a moment, at most three seconds."""
+        self._in_page(
+            """
+            const size = () => {
+                const box = panel().content.node;
+                return box.querySelectorAll('*').length + ':' + box.innerText.length;
+            };
+            let before = size();
+            for (let i = 0; i < 10; i++) {
+                await sleep(300);
+                const now = size();
+                if (now === before) return;
+                before = now;
+            }
+            """
+        )
+
+    def outputs(self) -> list[dict[str, Any]]:
+        """Each code cell as the page holds it: source, execution count, outputs in nbformat."""
+        cells: list[dict[str, Any]] = self._in_page(
+            """
+            return panel().content.widgets.filter(cell => cell.model.type === 'code').map(cell => ({
+                source: cell.model.sharedModel.source,
+                count: cell.model.executionCount,
+                outputs: cell.model.outputs.toJSON(),
+            }));
+            """
+        )
+        return cells
+
+    def failures(self) -> list[str]:
+        """The errors that cells ended with, one line each."""
+        return [
+            f"cell {cell['count']}: {output['ename']}: {output['evalue']}"
+            for cell in self.outputs()
+            for output in cell["outputs"]
+            if output["output_type"] == "error"
+        ]
+
+    def scroll(self) -> Iterator[int]:
+        """Scroll through the notebook, a screen at a time; yields the number of the screen."""
+        # The scrolled area is longer than the cells, so the end is where the last cell ends.
+        move = """
+            const found = panel().content;
+            const outer = found.outerNode ?? found.node;
+            const last = found.widgets.at(-1).node;
+            const ends = last.isConnected
+                && last.getBoundingClientRect().bottom <= outer.getBoundingClientRect().bottom;
+            if (argument > 0 && ends) return false;
+            const before = outer.scrollTop;
+            outer.scrollTop = argument === 0 ? 0 : before + outer.clientHeight * 0.9;
+            await sleep(300);
+            return argument === 0 || outer.scrollTop > before;
+        """
+        for screen in range(100):
+            if not self._in_page(move, screen):
+                return
+            self.settle()
+            yield screen
+
+    def texts(self) -> list[str]:
+        """The text that a person sees in the outputs, in order, after scrolling through all."""
+        seen: dict[int, str] = {}
+        for _ in self.scroll():
+            shown = self._in_page(
+                """
+                return panel().content.widgets.flatMap((cell, index) => {
+                    if (cell.model.type !== 'code' || !cell.node.isConnected) return [];
+                    const shown = [...cell.node.querySelectorAll('.jp-OutputArea-output')];
+                    return [[index, shown.map(node => node.innerText.trim()).join('\\n')]];
+                });
+                """
+            )
+            seen.update({index: text for index, text in shown if text})
+        return [seen[index] for index in sorted(seen)]
+
+    def screenshots(self, folder: Path, stem: str | None = None) -> list[Path]:
+        """One picture per screen of the notebook."""
+        folder.mkdir(parents=True, exist_ok=True)
+        stem = stem or self.notebook.stem
+        paths = []
+        for screen in self.scroll():
+            path = folder / f"{stem}-{screen + 1:02}.png"
+            self.page.screenshot(path=str(path))
+            paths.append(path)
+        return paths
