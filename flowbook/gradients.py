@@ -16,10 +16,10 @@ from typing import Any
 from flowbook.errors import ArgumentError, FlowError, GradientError
 from flowbook.graph import context
 from flowbook.graph.derive import derive
-from flowbook.graph.node import Node, Tensor, describe
+from flowbook.graph.node import Node, Tensor, describe, live
 from flowbook.graph.opdef import REGISTRY, gradient_rule
 from flowbook.graph.order import topological
-from flowbook.graph.types import broadcast_shapes, format_shape, same_shape, unify_shape
+from flowbook.graph.types import UnknownRankError, broadcast_shapes, format_shape, same_shape, unify_shape
 
 _UNCONNECTED = ("raise", "zeros", "none")
 
@@ -53,7 +53,8 @@ def gradients(
     roots = [each.node for each in (*ys, *xs)]
 
     def build() -> list[Tensor | None]:
-        return backpropagate(ys, xs, grad_ys, unconnected)
+        starts = grad_ys and [live(each) if isinstance(each, Tensor) else each for each in grad_ys]
+        return backpropagate([live(y) for y in ys], [live(x) for x in xs], starts, unconnected)
 
     return derive(graph, "gradients", build, roots)  # type: ignore[arg-type]
 
@@ -181,33 +182,39 @@ def _start(y: Tensor, value: Any) -> Tensor:
 
 
 def _visit(node: Node, dys: list[Tensor | None], sums: _Sums, between: set[Node], prefix: str) -> None:
-    record = node.current
     with context.override(scope=f"{prefix}{node.name}/", forward=node, controls=()):
         try:
-            rule = gradient_rule(record.op)
-            if len(dys) > 1:
-                dys = [
-                    _build("zeros_like", out) if dy is None and out.dtype.kind == "f" else dy
-                    for dy, out in zip(dys, node.outputs, strict=True)
-                ]
-            parts = rule(node, *dys)
+            _contribute(node, dys, sums, between)
+        except UnknownRankError:
+            message = f"the gradient of {node.op} needs to know the rank of its operands"
+            raise node.locate(GradientError(message, hint="sizes may be None, as in fb.placeholder((None, None))")) from None
         except FlowError as error:
             raise node.locate(error)
-        if not isinstance(parts, (tuple, list)):
-            parts = (parts,)
-        if len(parts) != len(record.inputs):
-            raise node.locate(
-                GradientError(f"the gradient rule of {record.op.name} gave {len(parts)} for {len(record.inputs)} inputs")
-            )
-        for operand, part in zip(record.inputs, parts, strict=True):
-            if part is None or not isinstance(operand, Tensor) or operand.node not in between:
-                continue
-            if operand.spec.dtype.kind != "f":
-                continue
-            if not isinstance(part, Tensor):
-                part = part()
-            if part is not None:
-                sums.add(operand, _like(part, operand, record.op.broadcasts))
+
+
+def _contribute(node: Node, dys: list[Tensor | None], sums: _Sums, between: set[Node]) -> None:
+    """Apply the rule of one node and add what it gives to the sums of its operands."""
+    record = node.current
+    rule = gradient_rule(record.op)
+    if len(dys) > 1:
+        dys = [
+            _build("zeros_like", out) if dy is None and out.dtype.kind == "f" else dy
+            for dy, out in zip(dys, node.outputs, strict=True)
+        ]
+    parts = rule(node, *dys)
+    if not isinstance(parts, (tuple, list)):
+        parts = (parts,)
+    if len(parts) != len(record.inputs):
+        raise GradientError(f"the gradient rule of {record.op.name} gave {len(parts)} for {len(record.inputs)} inputs")
+    for operand, part in zip(record.inputs, parts, strict=True):
+        if part is None or not isinstance(operand, Tensor) or operand.node not in between:
+            continue
+        if operand.spec.dtype.kind != "f":
+            continue
+        if not isinstance(part, Tensor):
+            part = part()
+        if part is not None:
+            sums.add(operand, _like(part, operand, record.op.broadcasts))
 
 
 def _like(part: Tensor, operand: Tensor, broadcasts: bool) -> Tensor:

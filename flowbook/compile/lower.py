@@ -30,6 +30,7 @@ class _Lowering:
         self.fetches = fetches
         self.feeds = feeds
         self.program = Program()
+        self.sizes = _sizes(feeds)
         self.values: dict[Tensor, int] = {}
         self.scalars: dict[tuple[type, Any], int] = {}
         self.instructions: dict[Node, Instruction] = {}
@@ -74,7 +75,7 @@ class _Lowering:
             if record.stale:
                 raise node.locate(
                     GraphError(
-                        f"'{node.name}' of {node.owner.label} is stale: {record.stale.reason}",
+                        f"'{node.name}' of {node.owner.label} is stale: {record.stale}",
                         hint=f"run {node.owner.label} again, or change the other cell back",
                     )
                 )
@@ -107,7 +108,7 @@ class _Lowering:
         except FlowError as error:
             error.inputs = [f"{name} {spec}" for name, spec in zip(_names(record.inputs), kinds, strict=True)]
             raise node.locate(error) from None
-        outputs = tuple(program.value(spec) for spec in specs)
+        outputs = tuple(program.value(_concrete(spec, self.sizes)) for spec in specs)
         for tensor, number in zip(node.tensors, outputs, strict=False):
             self.values.setdefault(tensor, number)  # a fed output keeps its feed
         after = tuple(self.instructions[each] for each in record.controls if each in self.instructions)
@@ -167,6 +168,23 @@ class _Lowering:
         if key not in self.scalars:
             self.scalars[key] = self.program.constant(value, None)  # type: ignore[index]
         return self.scalars[key]  # type: ignore[index]
+
+
+def _sizes(feeds: Mapping[Tensor, TensorSpec]) -> dict[str, int]:
+    """The sizes that the feeds give to named dimensions."""
+    sizes: dict[str, int] = {}
+    for tensor, spec in feeds.items():
+        for dim, size in zip(tensor.spec.shape or (), spec.shape or (), strict=False):
+            if isinstance(dim, str) and isinstance(size, int):
+                sizes[dim] = size
+    return sizes
+
+
+def _concrete(spec: TensorSpec, sizes: Mapping[str, int]) -> TensorSpec:
+    """A spec with named dimensions bound: what a host function declares with a name is known in a run."""
+    if not sizes or spec.shape is None or not any(isinstance(dim, str) for dim in spec.shape):
+        return spec
+    return TensorSpec(tuple(sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in spec.shape), spec.dtype)
 
 
 def _resolve(tensor: Tensor) -> Tensor:

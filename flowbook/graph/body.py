@@ -46,11 +46,16 @@ class Body(Graph):
         if found is None:
             attrs = {"variable": is_variable(tensor), "shape": tensor.shape, "dtype": tensor.dtype.name}
             # a scope of its own, and no control dependencies: it is there when the body begins
-            with context.override(graph=self, scope=f"{self.scope}captured/", controls=(), forward=None):
+            inside = {"graph": self, "scope": f"{self.scope}captured/"}
+            with context.override(**inside, controls=(), forward=None, derivation=None):
                 name = tensor.name.rpartition("/")[2].replace(":", "_")
                 found = apply(REGISTRY["capture"], (), attrs, name, (tensor.spec,)).tensors[0]
             self.captured[tensor] = found
         return found
+
+    def add_function(self, function: Callable[..., Any], name: str) -> str:
+        """Callables belong to the outermost graph."""
+        return self.parent.add_function(function, name)
 
     def trace(self, build: Callable[[], Any]) -> Any:
         """Run ``build`` with this body as the default graph; what it returns is the caller's to interpret."""

@@ -59,15 +59,20 @@ def reset_default_graph() -> None:
     _default = None
 
 
-@contextmanager
-def override(**fields: Any) -> Iterator[BuildContext]:
-    """Change fields of the build context inside a ``with`` block."""
-    context = current()._replace(**fields)
-    token = _context.set(context)
-    try:
-        yield context
-    finally:
-        _context.reset(token)
+class override:
+    """Change fields of the build context inside a ``with`` block. A class, as gradients enter one for every node."""
+
+    __slots__ = ("context", "token")
+
+    def __init__(self, **fields: Any) -> None:
+        self.context = current()._replace(**fields)
+
+    def __enter__(self) -> BuildContext:
+        self.token = _context.set(self.context)
+        return self.context
+
+    def __exit__(self, *exc: object) -> None:
+        _context.reset(self.token)
 
 
 class name_scope:

@@ -17,6 +17,8 @@ from flowbook.graph.types import Scalar, TensorSpec
 
 if TYPE_CHECKING:
     from flowbook.graph.derive import Derivation
+    from flowbook.graph.diff import Diff
+    from flowbook.graph.hashing import Key, Signature
     from flowbook.graph.opdef import OpDef
     from flowbook.graph.transaction import Commit, Journal, Transaction
 
@@ -26,7 +28,7 @@ SCRIPT = ""  # the owner of everything that no cell owns
 class Owner:
     """A cell (or the script): its nodes, its position among the cells, and the counters its automatic names use."""
 
-    __slots__ = ("counters", "derivations", "file", "gone", "name", "nodes", "position", "seq")
+    __slots__ = ("counters", "derivations", "file", "functions", "gone", "name", "nodes", "position", "seq")
 
     def __init__(self, name: str, position: int) -> None:
         self.name = name
@@ -35,6 +37,7 @@ class Owner:
         self.gone: WeakValueDictionary[str, Node] = WeakValueDictionary()  # handles of names it no longer defines
         self.counters: dict[str, int] = {}
         self.derivations: list[Derivation] = []
+        self.functions: set[str] = set()  # names of the Python callables its nodes refer to
         self.seq = 0
         self.file: str | None = None  # the file name Python shows for the cell's code
 
@@ -158,7 +161,9 @@ class Graph:
         """Put a checked node into the graph and return its handle. Ops call it; users call ops."""
         owner = self._owner
         full = self._free_name(owner, op, name, ctx.scope)
-        node = self._handle(owner, full, op, len(specs))
+        if ctx.controls:
+            self._check_controls(full, ctx.controls)
+        node = self._handle(owner, full)
         owner.seq = seq = owner.seq + 1
         record = Record(
             op,
@@ -174,7 +179,8 @@ class Graph:
         )
         if self._journal is not None:
             self._journal.note(node)
-        node.record = record
+            self._journal.made.append(node)
+        node.hold(record)
         owner.nodes[full] = node
         self.version += 1
         if op.name == "variable":
@@ -184,20 +190,14 @@ class Graph:
         return node
 
     def _free_name(self, owner: Owner, op: OpDef, name: str | None, scope: str) -> str:
-        taken = owner.nodes
         if name is None:
-            base = f"{scope}{op.name}"
-            count = owner.counters.get(base, 0) + 1
-            while (full := f"{base}_{count}") in taken:
-                count += 1
-            owner.counters[base] = count
+            full = _count_up(owner, f"{scope}{op.name}", f"{scope}{op.name}")
         else:
             if not isinstance(name, str) or not name.strip() or "\n" in name:
                 raise ArgumentError(f"{name!r} is not a name", hint="a non-empty string")
-            full, count = scope + name, 0
-            while full in taken and op.name != "variable":
-                count += 1
-                full = f"{scope}{name}_{count}"
+            full = scope + name
+            if full in owner.nodes and op.name != "variable":
+                full = _count_up(owner, full, f"{full}\n")  # a counter apart from that of an op of this name
         if op.name == "variable":
             other = self._variables.get(full)
             if other is not None and other.record is not None:
@@ -208,19 +208,16 @@ class Graph:
                 )
         return full
 
-    def _handle(self, owner: Owner, name: str, op: OpDef, outputs: int) -> Node:
-        """The interned handle of a key, with enough tensors."""
+    def _handle(self, owner: Owner, name: str) -> Node:
+        """The interned handle of a key."""
         node = owner.gone.get(name) if owner.gone else None
-        if node is None:
-            node = Node(self, owner, name)
-        if len(node.tensors) < outputs:
-            first = len(node.tensors)
-            node.tensors += tuple(Tensor(node, index) for index in range(first, outputs))
-        if outputs:
-            wanted = Variable if op.name == "variable" else Tensor
-            if type(node.tensors[0]) is not wanted:
-                node.tensors[0].__class__ = wanted
-        return node
+        return node if node is not None else Node(self, owner, name)
+
+    def _check_controls(self, name: str, controls: tuple[Node, ...]) -> None:
+        for each in controls:
+            if each.graph is not self:
+                raise GraphError(f"'{name}' cannot wait for '{each.name}': it belongs to another graph")
+            each.current  # noqa: B018 - raises when the node is gone
 
     def capture(self, tensor: Tensor) -> Tensor:
         """A tensor of another graph as an operand here: refused, except in the body of a control-flow op."""
@@ -237,13 +234,19 @@ class Graph:
         return base if count == 0 else f"{scope}{name}_{count}/"
 
     def add_function(self, function: Callable[..., Any], name: str) -> str:
-        """Keep a Python callable in the side table and return the name nodes refer to it by."""
-        base, count = name, 0
-        while name in self.functions and self.functions[name] is not function:
+        """Keep a Python callable in the side table and return the name nodes refer to it by.
+
+        Names are counted within each cell, so that they do not depend on the order in which cells were run.
+        """
+        owner = self._owner
+        full = base = f"{owner.name}/{name}" if owner.name else name
+        count = 0
+        while full in self.functions and self.functions[full] is not function:
             count += 1
-            name = f"{base}_{count}"
-        self.functions[name] = function
-        return name
+            full = f"{base}_{count}"
+        self.functions[full] = function
+        owner.functions.add(full)
+        return full
 
     # -------------------------------------------------------------------------------------------- cells
 
@@ -278,7 +281,7 @@ class Graph:
 
         When the cell had a node of that name before, its handle takes over, so that other cells follow.
         """
-        from flowbook.graph.transaction import rename
+        from flowbook.graph.rename import rename
 
         return rename(self, target, name)
 
@@ -290,6 +293,37 @@ class Graph:
         from flowbook.graph.hashing import graph_hash
 
         return graph_hash(self)
+
+    def snapshot(self) -> dict[Key, Signature]:
+        """What every node is now, by key, as plain values that later edits do not change: what `diff` compares."""
+        from flowbook.graph.hashing import snapshot
+
+        return snapshot(self)
+
+    def diff(self, before: Graph | Mapping[Key, Signature]) -> Diff:
+        """What changed since ``before``, another graph or an earlier `snapshot`.
+
+        >>> import flowbook as fb
+        >>> g = fb.Graph()
+        >>> with g.as_default():
+        ...     x = fb.placeholder((2,), name="x")
+        >>> before = g.snapshot()
+        >>> y = fb.tanh(x, name="y")
+        >>> print(g.diff(before))
+        + y: tanh(x) float32 (2,)
+        """
+        from flowbook.graph.diff import diff
+
+        return diff(before, self)
+
+
+def _count_up(owner: Owner, base: str, counter: str) -> str:
+    """The first of ``base_1``, ``base_2``, … that is free; ``counter`` remembers where to go on."""
+    count = owner.counters.get(counter, 0) + 1
+    while (name := f"{base}_{count}") in owner.nodes:
+        count += 1
+    owner.counters[counter] = count
+    return name
 
 
 def _similar(name: str, graph: Graph) -> str | None:

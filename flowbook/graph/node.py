@@ -41,13 +41,6 @@ class Origin(NamedTuple):
         return f"{self.cell}:{self.line}"
 
 
-class Stale(NamedTuple):
-    """Why a node cannot run any more, and the input specs it was built for."""
-
-    reason: str
-    expected: tuple[TensorSpec | None, ...]
-
-
 class Record(NamedTuple):
     """What a node is: immutable, replaced as a whole."""
 
@@ -61,7 +54,8 @@ class Record(NamedTuple):
     controls: tuple[Node, ...]
     forward: Node | None  # the node whose gradient rule made this one
     derivation: Any  # the Derivation that made it, or None
-    stale: Stale | None = None
+    stale: str | None = None  # why the node cannot run any more
+    built: tuple[TensorSpec | None, ...] | None = None  # the inputs' specs when it was made, where they differ now
 
 
 class Node:
@@ -84,7 +78,21 @@ class Node:
         self.name = name
         self.record: Record | None = None
         self.tensors: tuple[Tensor, ...] = ()
-        self.moved: Node | None = None  # the handle this one was merged into, when an assignment named it
+        self.moved: Node | None = None  # without a record: the handle an assignment merged this one into
+
+    def hold(self, record: Record | None) -> None:
+        """Become ``record``: the handle gets as many tensors as it needs, the first of the right class."""
+        self.record = record
+        if record is None:
+            return
+        self.moved = None
+        first, count = len(self.tensors), len(record.specs)
+        if first < count:
+            self.tensors += tuple([Tensor(self, index) for index in range(first, count)])
+        if count:
+            wanted = Variable if record.op.name == "variable" else Tensor
+            if type(self.tensors[0]) is not wanted:
+                self.tensors[0].__class__ = wanted
 
     @property
     def current(self) -> Record:
@@ -92,12 +100,20 @@ class Node:
         record = self.record
         if record is None:
             if self.moved is not None:
-                return self.moved.current
+                return self.live.current
             raise GraphError(
                 f"'{self.name}' is gone: {self.owner.label} no longer defines it",
                 hint="run that cell again, or use the tensor it defines now",
             )
         return record
+
+    @property
+    def live(self) -> Node:
+        """The handle that holds the record now: this one, or the one an assignment merged it into."""
+        node = self
+        while node.moved is not None:
+            node = node.moved
+        return node
 
     @property
     def key(self) -> tuple[str, str]:
@@ -162,8 +178,7 @@ class Node:
     @property
     def stale(self) -> str | None:
         """Why the node cannot run any more, or ``None``."""
-        stale = self.current.stale
-        return stale.reason if stale else None
+        return self.current.stale
 
     @property
     def scope(self) -> str:
@@ -354,6 +369,11 @@ class Variable(Tensor):
     def trainable(self) -> bool:
         """Whether optimizers change it."""
         return bool(self.node.attrs["trainable"])
+
+
+def live(tensor: Tensor) -> Tensor:
+    """The handle that holds the tensor now, when an assignment merged its node into the one of an earlier run."""
+    return tensor.node.live.tensors[tensor.index]
 
 
 def describe(operand: Tensor | Scalar | None) -> str:

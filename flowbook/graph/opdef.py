@@ -377,10 +377,12 @@ def install_operators(table: Mapping[str, Any], ufuncs: Mapping[Any, Any], funct
         return lambda self, other: build(other, self)
 
     for method, build in table.items():
-        if method.startswith("__r"):
+        if isinstance(build, property):
+            setattr(Tensor, method, build)
+        elif method.startswith("__r"):
             setattr(Tensor, method, reflected(build))
         else:
-            setattr(Tensor, method, (lambda build: lambda self, *rest: build(self, *rest))(build))
+            setattr(Tensor, method, build)  # a function on a class is a method: no call in between
 
     def array_ufunc(self: Tensor, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         build = ufuncs.get(ufunc)

@@ -5,7 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from flowbook.graph.opdef import REGISTRY, install_operators
-from flowbook.ops import control, elementwise, reduction, state
+from flowbook.ops import (
+    broadcasting,
+    control,
+    conv,
+    elementwise,
+    gather,
+    host,
+    indexing,
+    joining,
+    layout,
+    linalg,
+    nn,
+    pool,
+    random,
+    reduction,
+    state,
+)
 
 
 def _build(name):
@@ -43,6 +59,8 @@ def _operators():
     for stem, name in _BINARY.items():
         if name in REGISTRY:
             table[f"__{stem}__"] = table[f"__r{stem}__"] = _build(name)
+    table["__getitem__"] = indexing.subscript
+    table["T"] = property(layout.transpose)
     return table
 
 
@@ -56,6 +74,7 @@ def _numpy_tables():
                 ufuncs[function] = definition.builder
             elif callable(function) and not isinstance(function, type):
                 functions[function] = definition.builder
+    functions[np.take] = gather.numpy_take
     return ufuncs, functions
 
 

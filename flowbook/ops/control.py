@@ -33,6 +33,11 @@ def _branch(inputs: Sequence[Any], attrs: Mapping[str, Any]) -> tuple[Body, list
     return attrs[f"{taken}_body"], [inputs[place] for place in attrs[f"{taken}_inputs"]]
 
 
+def _tensors(body: Body) -> list[Tensor]:
+    """The outputs of a body that have a value; what only has effects comes after them."""
+    return [each for each in body.outputs if isinstance(each, Tensor)]
+
+
 def _merge(a: TensorSpec, b: TensorSpec) -> TensorSpec:
     """What is known of an output whichever branch is taken; dimensions that differ are unknown."""
     if a.shape is None or b.shape is None:
@@ -43,8 +48,8 @@ def _merge(a: TensorSpec, b: TensorSpec) -> TensorSpec:
 def _cond_spec(pred, *captures, true_body, false_body, **attrs):
     if pred.dtype.kind != "b" or pred.shape not in ((), None):
         raise ArgumentError(f"the predicate of cond is {pred}, it has to be a bool scalar", hint="compare first: x > 0")
-    pairs = zip(true_body.outputs, false_body.outputs, strict=True)
-    return tuple(_merge(a.spec, b.spec) for a, b in pairs if isinstance(a, Tensor) and isinstance(b, Tensor))
+    pairs = zip(_tensors(true_body), _tensors(false_body), strict=True)
+    return tuple(_merge(a.spec, b.spec) for a, b in pairs)
 
 
 @structured_op(spec=_cond_spec, stateful=True, effect=True, enter=_branch)
@@ -107,14 +112,18 @@ def _build_cond(graph: Any, pred: Tensor, true_fn: Any, false_fn: Any, name: str
             body = Body(graph, f"{full}/{side}/")
             flat: list[Any] = []
             shapes.append(body.trace(lambda f=function, b=body, out=flat: _flatten(f(), b, out)))
-            body.outputs = tuple(flat)
+            body.outputs = tuple(sorted(flat, key=lambda each: isinstance(each, Node)))  # tensors first
             bodies.append(body)
     _check_match(shapes, bodies)
-    count = len([each for each in bodies[0].outputs if isinstance(each, Tensor)])
+    count = len(_tensors(bodies[0]))
+    nodes = len(bodies[0].outputs) > count
     written = _add_effects(bodies)
     node = _node(graph, pred, bodies, written, count, full[len(outer.scope) :], False)
-    results = iter([*node.tensors[:count]])
-    return _rebuild(shapes[0], results, node)
+    done = node
+    if nodes and node.outputs:
+        with context.override(graph=graph, controls=(node,)):
+            done = apply(REGISTRY["group"], (), {}, None, ())  # a branch's node has no value, so nor has this
+    return _rebuild(shapes[0], iter(node.tensors[:count]), done)
 
 
 def _node(
@@ -164,9 +173,7 @@ def _check_match(shapes: list[Any], bodies: list[Body]) -> None:
             f"the branches of cond return different structures: {shapes[0]} and {shapes[1]}",
             hint="both have to return the same number of tensors, in the same lists and dicts",
         )
-    for a, b in zip(bodies[0].outputs, bodies[1].outputs, strict=True):
-        if not isinstance(a, Tensor) or not isinstance(b, Tensor):
-            continue
+    for a, b in zip(_tensors(bodies[0]), _tensors(bodies[1]), strict=True):
         if a.dtype != b.dtype:
             raise DTypeError(
                 f"the branches of cond return {a.dtype.name} and {b.dtype.name}",
@@ -194,11 +201,10 @@ def _add_effects(bodies: list[Body]) -> list[Tensor]:
         captures = [body.capture(tensor) for tensor in written]
         effects = [node for node in body.nodes if node.opdef.effect]
         finals = tuple(body.trace(lambda b=body, c=each: _final(b, c)) for each in captures)
-        body.outputs = (*body.outputs, *finals, *(node for node in effects if not node.outputs))
-        hidden = [node for node in effects if node.outputs]
-        if hidden:
-            group = body.trace(lambda nodes=hidden: _after(nodes))
-            body.outputs = (*body.outputs, group)
+        ends = [each for each in body.outputs if isinstance(each, Node)]
+        if effects:
+            ends.append(body.trace(lambda nodes=effects: _after(nodes)))
+        body.outputs = (*_tensors(body), *finals, *ends)
     return written
 
 
@@ -234,8 +240,7 @@ def _gradient(node: Node, *dys: Tensor | None) -> list[Tensor | None]:
         places = node.attrs[f"{side}_inputs"]
         operands: list[Any] = [node.inputs[place] for place in places]
         twin, moved = body.copy(graph, operands)
-        outputs = [each for each in body.outputs if isinstance(each, Tensor)]
-        pairs = [(moved[y], dy) for y, dy in zip(outputs, dys, strict=True) if dy is not None]
+        pairs = [(moved[y], dy) for y, dy in zip(_tensors(body), dys, strict=True) if dy is not None]
 
         def build(twin: Body = twin, pairs: Any = pairs) -> list[Any]:
             xs = [twin.capture(tensor) for tensor in floats]

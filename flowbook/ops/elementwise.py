@@ -224,6 +224,28 @@ def _(node, dy):
     return dy * 0.5 / node.outputs[0]
 
 
+@op(spec=same_float, scalar="sin(x)", cost=per_element(12), samples=floats(*_SHAPES), ulp=1, analytic=True)
+def sin(xp, x):
+    """Sine of x, in radians."""
+    return xp.sin(cast_float(xp, x))
+
+
+@sin.gradient
+def _(node, dy):
+    return dy * cos(node.inputs[0])
+
+
+@op(spec=same_float, scalar="cos(x)", cost=per_element(12), samples=floats(*_SHAPES), ulp=1, analytic=True)
+def cos(xp, x):
+    """Cosine of x, in radians."""
+    return xp.cos(cast_float(xp, x))
+
+
+@cos.gradient
+def _(node, dy):
+    return -(dy * sin(node.inputs[0]))
+
+
 # ------------------------------------------------------------------------------------------------ exponentials
 
 

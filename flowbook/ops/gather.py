@@ -9,7 +9,7 @@ import numpy as np
 from flowbook.errors import ArgumentError, ShapeError
 from flowbook.graph.opdef import Sample, op
 from flowbook.graph.types import TensorSpec, as_dtype, normalize_axis
-from flowbook.ops.rules import no_flops, per_input_element, require_kind, shape_of
+from flowbook.ops.rules import no_flops, per_element, per_input_element, require_kind, shape_of
 from flowbook.ops.samples import calls, draw
 
 
@@ -163,7 +163,7 @@ def _one_hot_spec(indices, *, depth, dtype="float32", axis=-1):
 
 @op(
     spec=_one_hot_spec,
-    cost=no_flops,
+    cost=per_element(),
     samples=calls(
         Sample((np.array([2, 0, 1]),), {"depth": 3}),
         Sample((np.array([2, -1, 7]),), {"depth": 3}, "out of range"),

@@ -9,7 +9,7 @@ import numpy as np
 from flowbook.errors import ArgumentError, ShapeError
 from flowbook.graph.opdef import Sample, op
 from flowbook.graph.types import TensorSpec, format_shape, normalize_axis, promote, unify_shape
-from flowbook.ops.rules import no_flops, shape_of
+from flowbook.ops.rules import no_flops
 from flowbook.ops.samples import calls
 
 
@@ -39,6 +39,9 @@ def _concat_spec(*xs, axis=0):
     if not shapes[0]:
         raise ShapeError("0-d tensors cannot be joined along an axis", hint="fb.stack makes a new axis")
     axis = normalize_axis(axis, len(shapes[0]))
+    for dims in shapes:
+        if len(dims) != len(shapes[0]):
+            raise ShapeError(f"ranks differ: {format_shape(shapes[0])} and {format_shape(dims)}")
     rest = _unify([(*dims[:axis], 1, *dims[axis + 1 :]) for dims in shapes], f"sizes differ beside axis {axis}")
     along = [dims[axis] for dims in shapes]
     total = sum(along) if all(type(dim) is int for dim in along) else along[0] if len(along) == 1 else None
@@ -77,7 +80,7 @@ def _(node, dy):
     xs, axis = node.inputs, node.attrs["axis"]
     if len(xs) == 1:
         return dy
-    sizes = [shape_of(x.spec)[axis] for x in xs]
+    sizes = [None if x.shape is None else x.shape[axis] for x in xs]
     if all(type(size) is int for size in sizes[:-1]):
         return split(dy, tuple(itertools.accumulate(sizes[:-1])), axis)
     return split_like([dy, *xs], axis=axis)
@@ -97,7 +100,10 @@ def _sections(x, cuts, axis):
         raise ArgumentError(f"{cuts!r} says not where to split", hint="a number of parts, or a tuple of positions")
     edges = list(zip((None, *cuts), (*cuts, None)))
     if type(size) is int:
-        return [len(range(*slice(start, stop).indices(size))) for start, stop in edges]
+        sizes = [len(range(*slice(start, stop).indices(size))) for start, stop in edges]
+        if sum(sizes) != size:
+            raise ShapeError(f"the positions {cuts} do not ascend along axis {axis} of {format_shape(x.shape)}")
+        return sizes
     return [size if edge == (None, None) else None for edge in edges]
 
 
@@ -134,7 +140,110 @@ def split(xp, x, *, indices_or_sections, axis=0):
 
 @split.gradient
 def _(node, *dys):
-    cuts = node.attrs["indices_or_sections"]
-    if type(cuts) is tuple and not _covers(cuts, node.inputs[0].spec.dims[node.attrs["axis"]]):
-        raise 
     return concat(dys, node.attrs["axis"])
+
+
+def _split_like_spec(x, *likes, axis):
+    axis = normalize_axis(axis, x.rank)
+    return tuple([TensorSpec((*x.dims[:axis], like.dims[axis], *x.dims[axis + 1 :]), x.dtype) for like in likes])
+
+
+def _split_like_oracle(x, *likes, axis):
+    cuts = itertools.accumulate(like.shape[axis] for like in likes)
+    return tuple(np.split(x, list(cuts)[:-1], axis))
+
+
+@op(
+    spec=_split_like_spec,
+    cost=no_flops,
+    samples=calls(
+        Sample(((5, 2), (2, 2), (0, 2), (3, 2)), {"axis": 0}),
+        Sample(((2, 5), (2, 4), (2, 1)), {"axis": -1}),
+    ),
+    analytic=True,
+    oracle=_split_like_oracle,
+    hidden=True,
+)
+def split_like(xp, *xs, axis):
+    """The first tensor cut along ``axis`` into parts as long as the others: undoes `concat` of unknown sizes."""
+    whole, *likes = xs
+    cuts = list(itertools.accumulate(like.shape[axis] for like in likes))
+    return tuple(xp.split(whole, cuts[:-1], axis=axis))
+
+
+@split_like.gradient
+def _(node, *dys):
+    return concat(dys, node.attrs["axis"]), *[None for _ in dys]
+
+
+# ------------------------------------------------------------------------------------------------ stack, unstack
+
+
+def _stack_spec(*xs, axis=0):
+    dims = _unify(_ranked(xs), "stack needs equal shapes")
+    axis = normalize_axis(axis, len(dims) + 1)
+    return TensorSpec((*dims[:axis], len(xs), *dims[axis:]), promote(*xs))
+
+
+@op(
+    spec=_stack_spec,
+    cost=no_flops,
+    samples=calls(
+        ((3, 4), (3, 4)),
+        ((), (), ()),
+        ((3,), 1.5 * np.ones(3)),
+        Sample(((3, 4), (3, 4), (3, 4)), {"axis": -1}),
+        Sample(((3, 4),), {"axis": 1}),
+        Sample(((0, 5), (0, 5)), {"axis": 1}),
+        Sample(((), 2.5), {}, "weak scalar"),
+    ),
+    analytic=True,
+    oracle=lambda *xs, axis=0: np.stack(xs, axis),
+)
+def stack(xp, *xs, axis=0):
+    """The tensors of the list ``xs``, all of one shape, side by side along a new ``axis``.
+
+    dtypes are promoted. Raises ``ShapeError`` when shapes differ.
+
+    >>> import flowbook as fb
+    >>> fb.Session().run(fb.stack([fb.constant([1, 2]), [3, 4]], axis=1))
+    array([[1, 3],
+           [2, 4]])
+    """
+    return xp.stack(xs, axis=axis, dtype=xp.result_type(*xs))  # which keeps scalars weak
+
+
+@stack.gradient
+def _(node, dy):
+    return unstack(dy, node.attrs["axis"])
+
+
+def _unstack_spec(x, *, axis=0):
+    axis = normalize_axis(axis, x.rank)
+    count = x.dims[axis]
+    if type(count) is not int or not count:
+        raise ShapeError(
+            f"axis {axis} of {format_shape(x.shape)} says not into how many tensors to take it apart",
+            hint="its size has to be known, and not 0",
+        )
+    return (TensorSpec(x.dims[:axis] + x.dims[axis + 1 :], x.dtype),) * count
+
+
+@op(
+    spec=_unstack_spec,
+    cost=no_flops,
+    samples=calls(((3, 4),), ((2,),), Sample(((2, 3, 4),), {"axis": -1}), Sample(((0, 2),), {"axis": 1})),
+    analytic=True,
+    oracle=lambda x, *, axis=0: tuple(np.moveaxis(x, axis, 0)),
+)
+def unstack(xp, x, *, axis=0):
+    """The parts of x along ``axis``, without it, as a tuple. The size of the axis has to be known."""
+    return tuple(xp.moveaxis(x, axis, 0))
+
+
+@unstack.gradient
+def _(node, *dys):
+    return stack(dys, node.attrs["axis"])
+
+
+__all__ = [name for name, value in list(globals().items()) if hasattr(value, "opdef")]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from flowbook.errors import ArgumentError, DTypeError, RunError, ShapeError
 from flowbook.graph import context
 from flowbook.graph.node import Tensor
@@ -19,7 +21,7 @@ from flowbook.graph.types import (
     unify_shape,
 )
 from flowbook.ops import layout, reduction
-from flowbook.ops.elementwise import exp, logical_or, negative, sigmoid, where
+from flowbook.ops.elementwise import exp, logical_not, logical_or, negative, sigmoid, where
 from flowbook.ops.random import random_bernoulli
 from flowbook.ops.rules import broadcast_float, cast_float, per_element, per_input_element, require_kind, shape_of
 from flowbook.ops.samples import both, calls, draw, float_pairs, floats
@@ -31,6 +33,12 @@ from flowbook.ops.state import identity, ones_like
 def _along_axis(x, *, axis):
     normalize_axis(axis, x.rank)
     return TensorSpec(x.shape, float_dtype(x.dtype))
+
+
+def _special():
+    import scipy.special
+
+    return scipy.special
 
 
 def _softmax_samples():
@@ -53,7 +61,7 @@ def _shifted(xp, x, axis):
     samples=_softmax_samples(),
     ulp=8,
     analytic=True,
-    oracle=lambda x, *, axis=-1: __import__("scipy.special").special.softmax(x, axis),
+    oracle=lambda x, *, axis=-1: _special().softmax(x, axis),
 )
 def softmax(xp, x, *, axis=-1):
     r"""Exponentials along ``axis`` that sum to one, :math:`e^{x_i} / \sum_j e^{x_j}`; large x cannot overflow.
@@ -80,7 +88,7 @@ def _(node, dy):
     samples=_softmax_samples(),
     ulp=8,
     analytic=True,
-    oracle=lambda x, *, axis=-1: __import__("scipy.special").special.log_softmax(x, axis),
+    oracle=lambda x, *, axis=-1: _special().log_softmax(x, axis),
 )
 def log_softmax(xp, x, *, axis=-1):
     r"""Logarithm of `softmax`, :math:`x_i - \log \sum_j e^{x_j}`, without the loss of digits of ``log(softmax(x))``."""
@@ -125,9 +133,7 @@ def _distributions():
 
 
 def _dense_oracle(labels, logits):
-    from scipy.special import log_softmax, rel_entr
-
-    return (rel_entr(labels, 1.0) - labels * log_softmax(logits, -1)).sum(-1) - rel_entr(labels, 1.0).sum(-1)
+    return -(labels * _special().log_softmax(logits, -1)).sum(-1)
 
 
 @op(spec=_same_classes, cost=per_input_element(18), samples=_distributions, ulp=64, oracle=_dense_oracle)
@@ -183,11 +189,12 @@ def _class_samples():
     yield Sample((draw((6,), 0, 9, "uint8").array(), draw((6, 10), -900, 900).array()), {}, "large")
 
 
-def _sparse_oracle(labels, logits):
-    import numpy as np
-    from scipy.special import log_softmax
+def _one_hot(labels, logits):
+    return np.eye(logits.shape[-1])[np.asarray(labels, int)]
 
-    return -np.take_along_axis(log_softmax(logits, -1), labels[..., None].astype(int), -1)[..., 0]
+
+def _sparse_oracle(labels, logits):
+    return -(_one_hot(labels, logits) * _special().log_softmax(logits, -1)).sum(-1)
 
 
 def _checked_labels(xp, labels, classes):
@@ -245,7 +252,7 @@ def _(node, dy):
     ulp=64,
     hidden=True,
     oracle=lambda dy, labels, logits: (
-        (__import__("scipy.special").special.softmax(logits, -1) - _one_hot(labels, logits)) * dy[..., None]
+        (_special().softmax(logits, -1) - _one_hot(labels, logits)) * dy[..., None]
     ),
 )
 def sparse_softmax_cross_entropy_grad(xp, dy, labels, logits):
@@ -272,12 +279,6 @@ def _(node, g):
     return ddy, None, dlogits
 
 
-def _one_hot(labels, logits):
-    import numpy as np
-
-    return np.eye(logits.shape[-1])[np.asarray(labels, int)]
-
-
 @op(
     spec=broadcast_float,
     scalar="max(y, 0) - x * y + log1p(exp(-fabs(y)))",
@@ -288,9 +289,7 @@ def _one_hot(labels, logits):
     ),
     broadcasts=True,
     ulp=64,
-    oracle=lambda labels, logits: (
-        __import__("numpy").logaddexp(0.0, logits) - __import__("numpy").multiply(labels, logits)
-    ),
+    oracle=lambda labels, logits: np.logaddexp(0.0, logits) - np.multiply(labels, logits),
 )
 def sigmoid_cross_entropy(xp, labels, logits):
     r"""Cross entropy of the sigmoid of ``logits`` against probabilities ``labels``, element by element with
@@ -303,18 +302,15 @@ def sigmoid_cross_entropy(xp, labels, logits):
     >>> fb.Session().run(fb.sigmoid_cross_entropy(1.0, fb.constant([0.0, -100.0])))
     array([  0.6931472, 100.       ], dtype=float32)
     """
-    dtype = float_dtype(promote(labels, logits))
-    labels, logits = (xp.asarray(each, dtype=dtype) for each in (labels, logits))
+    kind = xp.result_type(labels, logits)
+    labels, logits = (xp.asarray(each, dtype=kind if kind.kind == "f" else "float64") for each in (labels, logits))
     return xp.log1p(xp.exp(-xp.abs(logits))) + xp.maximum(logits, 0) - labels * logits
 
 
 @sigmoid_cross_entropy.gradient
 def _(node, dy):
     labels, logits = node.inputs
-    return (
-        lambda: -dy * logits,
-        lambda: dy * (sigmoid(logits) - labels),
-    )
+    return lambda: -dy * logits, lambda: dy * (sigmoid(logits) - labels)
 
 
 # ------------------------------------------------------------------------------------------------ normalisation
@@ -384,14 +380,10 @@ def layer_norm(xp, x, scale, offset, *, axis=-1, epsilon=1e-5):
     >>> fb.Session().run(fb.layer_norm(fb.constant([[1.0, 3.0]]), 1.0, 10.0, epsilon=0.0))
     array([[ 9., 11.]], dtype=float32)
     """
-    y, _ = _standardize(xp, x.astype(promote(x.dtype, *_kinds(scale, offset)), copy=False), axis, epsilon)
+    y, _ = _standardize(xp, x.astype(xp.result_type(x, scale, offset), copy=False), axis, epsilon)
     y *= scale
     y += offset
     return y
-
-
-def _kinds(*operands):
-    return [getattr(each, "dtype", each) for each in operands]
 
 
 @layer_norm.gradient
@@ -429,8 +421,7 @@ def standardize(xp, x, *, axis, epsilon):
 def _(node, dy, dfactor):
     y, factor = node.outputs
     axis = node.attrs["axis"]
-    count = reduction.sum(ones_like(y), axis=axis, keepdims=True)  # an axis may be unknown until it runs
-    return _standardize_back(dy, y, factor, axis, dfactor * factor / count)
+    return _standardize_back(dy, y, factor, axis, dfactor * factor * reduction.mean_weight(y, axis=axis))
 
 
 # ------------------------------------------------------------------------------------------------ dropout
@@ -460,11 +451,12 @@ def dropout(x, rate, *, training=True, seed=None, name=None):
         rate = 0.0
     if rate == 0:
         return identity(x, name=name)
+    name = name or "dropout"
     graph = context.current().graph or x.graph
-    outer = context.current().scope
-    with context.override(graph=graph, scope=graph.unique_scope(name or "dropout")):
+    with context.override(scope=graph.unique_scope(name)):
         keep = random_bernoulli(x, shape=None, p=1.0 - rate, seed=seed, name="keep")
-        scaled = x * (1.0 / (1.0 - rate))
-        result = None if isinstance(training, Tensor) else where(keep, scaled, 0.0)
-        dropped = where(keep, scaled, 0.0)
-    return dropped
+        kept = x * (1.0 / (1.0 - rate))
+        if isinstance(training, Tensor):
+            keep = logical_or(keep, logical_not(training))
+            kept = where(training, kept, x)
+    return where(keep, kept, 0.0, name=name)

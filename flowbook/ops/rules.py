@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flowbook.errors import DTypeError
+from flowbook.errors import DTypeError, ShapeError
 from flowbook.graph.types import (
     DType,
     Scalar,
@@ -14,7 +14,9 @@ from flowbook.graph.types import (
     as_dtype,
     broadcast_shapes,
     float_dtype,
+    format_shape,
     promote,
+    unify_shape,
 )
 
 Operand = TensorSpec | Scalar
@@ -78,6 +80,14 @@ def require_kind(spec: Operand, kinds: str, what: str) -> None:
         raise DTypeError(
             f"{what} is {spec.dtype.name}, it has to be {names.get(kinds, kinds)}", hint="cast with fb.astype"
         )
+
+
+def require_shape(x: TensorSpec, shape: Shape | None, what: str) -> None:
+    """``ShapeError`` when an operand surely has another shape than its part in an operation demands."""
+    try:
+        unify_shape(x.shape, shape)
+    except ShapeError:
+        raise ShapeError(f"{what} has shape {format_shape(x.shape)}, not {format_shape(shape)}") from None
 
 
 def per_element(flops: float = 1) -> Callable[..., float]:

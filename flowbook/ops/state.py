@@ -342,7 +342,15 @@ def group(*nodes: Tensor | Node, name: str | None = None) -> Node:
 _ = as_tensor, calls
 
 
-@op(spec=same_as_input, cost=no_flops, stateful=True, hidden=True, nondifferentiable="placement makes it, after gradients")
+@op(
+    spec=same_as_input,
+    cost=no_flops,
+    samples=floats((3, 4), (), (0, 5), source="cpu:0", target="cpu:1"),
+    stateful=True,
+    hidden=True,
+    nondifferentiable="placement makes it, after gradients",
+    oracle=lambda x, *, source, target: x,
+)
 def copy(xp, x, *, source, target):
     """x in the memory of another device; placement inserts it."""
     return x.copy()

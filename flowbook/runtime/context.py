@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 class Run:
     """One run: the graph, the run counter, and where in which loop it is."""
 
-    __slots__ = ("counter", "devices", "graph", "path", "prefix")
+    __slots__ = ("counter", "devices", "graph", "observed", "path", "prefix")
 
     def __init__(
         self,
@@ -36,12 +36,14 @@ class Run:
         devices: Sequence[str] = ("cpu:0",),
         prefix: tuple[str, ...] = (),
         path: tuple[int, ...] = (),
+        observed: bool = False,
     ) -> None:
         self.graph = graph
         self.counter = counter
         self.devices = devices
         self.prefix = prefix  # the keys of the control-flow nodes around the body that runs
         self.path = path  # the iteration of each loop around it
+        self.observed = observed  # bodies run as observed Plans too
 
     def inner(self, body: Body, node: Node, iteration: int | None = None) -> Run:
         """The run of a body of ``node``. A backward node that computes its forward node's body again gets that one's
@@ -49,7 +51,7 @@ class Run:
         while node.attrs.get("recompute") and node.forward is not None:
             node = node.forward
         path = self.path if iteration is None else (*self.path, iteration)
-        return Run(body, self.counter, self.devices, (*self.prefix, *node.key), path)
+        return Run(body, self.counter, self.devices, (*self.prefix, *node.key), path, self.observed)
 
 
 class ExecContext:
@@ -98,7 +100,7 @@ class ExecContext:
     def call(self, body: Body, inputs: Sequence[Any]) -> list[Any]:
         """Run a body of this node and return its outputs."""
         assert self.step.node is not None
-        plan = body_plan(body, inputs, self.run.devices)
+        plan = body_plan(body, inputs, self.run.devices, observed=self.run.observed)
         return self.execute(plan, list(inputs), self.run.inner(body, self.step.node))
 
     def host(self, value: Any) -> Any:

@@ -6,6 +6,7 @@ as soon as no later step reads them. With no observer, nothing is measured.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -17,8 +18,14 @@ from flowbook.graph.types import TensorSpec
 from flowbook.runtime.context import ExecContext, Run
 
 
+RunBody = Callable[[Plan, list[Any], Run], list[Any]]
+
+
 class Observer(Protocol):
     """Who watches a run. It is told, never asked, and cannot change what is computed."""
+
+    def began(self, values: Sequence[Any], seconds: float) -> None:
+        """The run begins with these values by slot: constants, feeds, states."""
 
     def started(self, step: Step, seconds: float) -> None:
         """The step begins, at this reading of the clock (``time.perf_counter``)."""
@@ -29,6 +36,12 @@ class Observer(Protocol):
     def released(self, step: Step, seconds: float) -> None:
         """The slots in ``step.release`` were given up."""
 
+    def failed(self, step: Step, seconds: float, error: FlowError) -> None:
+        """The step raised this, and the run ends. An interrupted run ends without a word."""
+
+    def inside(self, step: Step, plan: Plan) -> Observer:
+        """Who watches a body that this step runs now."""
+
 
 def execute(plan: Plan, values: list[Any], run: Run, observer: Observer | None = None) -> None:
     """Run all steps of a plan; ``values`` (by slot) holds the constants, feeds and states, and gets the results.
@@ -37,6 +50,11 @@ def execute(plan: Plan, values: list[Any], run: Run, observer: Observer | None =
     the like pass as they are.
     """
     step: Step | None = None
+
+    def watched_body(plan: Plan, inputs: list[Any], run: Run) -> list[Any]:
+        assert observer is not None and step is not None
+        return run_body(plan, inputs, run, observer.inside(step, plan))
+
     try:
         with np.errstate(all="ignore"):
             if observer is None:
@@ -45,23 +63,27 @@ def execute(plan: Plan, values: list[Any], run: Run, observer: Observer | None =
                     for slot in step.release:
                         values[slot] = None
             else:
+                observer.began(values, perf_counter())
                 for step in plan.steps:
                     observer.started(step, perf_counter())
-                    perform(step, values, run)
+                    perform(step, values, run, watched_body)
                     observer.finished(step, perf_counter(), [values[slot] for slot in step.outputs])
                     for slot in step.release:
                         values[slot] = None
                     if step.release:
                         observer.released(step, perf_counter())
     except Exception as error:
-        raise located(error, step, values) from (None if isinstance(error, FlowError) else error)
+        flow = located(error, step, values)
+        if observer is not None and step is not None:
+            observer.failed(step, perf_counter(), flow)
+        raise flow from (None if isinstance(error, FlowError) else error)
 
 
-def perform(step: Step, values: list[Any], run: Run) -> None:
-    """Run one step: read its input slots, fill its output slots."""
+def perform(step: Step, values: list[Any], run: Run, body: RunBody | None = None) -> None:
+    """Run one step: read its input slots, fill its output slots. ``body`` runs the sub-plans of control flow."""
     operands = [None if slot is None else values[slot] for slot in step.inputs]
     if step.op.structured:
-        result = step.fn(ExecContext(run, step, run_body), *operands)
+        result = step.fn(ExecContext(run, step, body or run_body), *operands)
     else:
         result = step.fn(*operands)
     outputs = step.outputs
@@ -72,12 +94,12 @@ def perform(step: Step, values: list[Any], run: Run) -> None:
             values[slot] = value
 
 
-def run_body(plan: Plan, inputs: list[Any], run: Run) -> list[Any]:
+def run_body(plan: Plan, inputs: list[Any], run: Run, observer: Observer | None = None) -> list[Any]:
     """Run a sub-plan whose feeds are ``inputs``, in order; returns its fetches."""
     values = list(plan.initial)
     for (_, slot), value in zip(plan.feeds, inputs, strict=True):
         values[slot] = value
-    execute(plan, values, run)
+    execute(plan, values, run, observer)
     return [None if slot is None else values[slot] for slot in plan.fetches]
 
 

@@ -66,23 +66,25 @@ def flatten(graph: Graph, fetches: Any) -> tuple[list[Element], Callable[[list[A
 
 def as_feed(tensor: Tensor, value: Any) -> Any:
     """The array for one feed: cast ``same_kind``, checked against the tensor's shape."""
-    spec = tensor.spec
+    return as_value(f"the feed of '{tensor.name}'", tensor.spec, value)
+
+
+def as_value(what: str, spec: TensorSpec, value: Any) -> Any:
+    """An array that fits ``spec``, cast ``same_kind``; not copied when it fits. ``what`` begins the error messages."""
     if isinstance(value, Tensor):
-        raise FeedError(
-            f"the feed of '{tensor.name}' is a tensor, not a value", hint="run it first: session.run(tensor)"
-        )
+        raise FeedError(f"{what} is a tensor, not a value", hint="run it first: session.run(tensor)")
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
-        raise FeedError(f"the feed of '{tensor.name}' is not an array: {error}") from None
+        raise FeedError(f"{what} is not an array: {error}") from None
     except FlowError:
-        raise FeedError(f"the feed of '{tensor.name}' holds tensors", hint="feed arrays") from None
+        raise FeedError(f"{what} holds tensors", hint="feed arrays") from None
     if array.dtype != spec.dtype:
         if array.size == 0 and not hasattr(value, "dtype"):
             array = array.astype(spec.dtype)  # [] has no dtype of its own
         elif array.dtype.kind not in "biuf" or not np.can_cast(array.dtype, spec.dtype, "same_kind"):
             raise FeedError(
-                f"the feed of '{tensor.name}' is {array.dtype}, it has to be {spec.dtype.name}",
+                f"{what} is {array.dtype}, it has to be {spec.dtype.name}",
                 hint=f"array.astype({spec.dtype.name!r}), if losing what does not fit is meant",
             )
         else:
@@ -92,9 +94,7 @@ def as_feed(tensor: Tensor, value: Any) -> Any:
         len(shape) != array.ndim
         or any(isinstance(dim, int) and dim != size for dim, size in zip(shape, array.shape, strict=True))
     ):
-        raise FeedError(
-            f"the feed of '{tensor.name}' has shape {format_shape(array.shape)}, it has to be {format_shape(shape)}"
-        )
+        raise FeedError(f"{what} has shape {format_shape(array.shape)}, it has to be {format_shape(shape)}")
     return array
 
 

@@ -155,16 +155,16 @@ class Session:
             self._plans.popitem(last=False)
         return plan
 
-    def next_run(self, graph: Graph | None = None) -> Run:
-        """A new run, with the next value of the run counter."""
+    def next_run(self, graph: Graph | None = None, *, observed: bool = False) -> Run:
+        """A new run, with the next value of the run counter. ``observed``: bodies run as observed Plans too."""
         counter = next(self._counter)
         self.runs = max(self.runs, counter)
-        return Run(graph or self.graph, counter, self.devices)
+        return Run(graph or self.graph, counter, self.devices, observed=observed)
 
     def _execute(self, plan: Plan, arrays: Mapping[Tensor, Any], observer: Observer | None = None) -> list[Any]:
         if self.closed:
             raise SessionError("this session is closed", hint="make a new fb.Session()")
-        run = self.next_run()
+        run = self.next_run(observed=plan.observed)
         with self.variables.writing if plan.writes else nullcontext():
             values, initial = self.begin(plan, arrays)
             execute(plan, values, run, observer)

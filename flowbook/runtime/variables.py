@@ -43,7 +43,11 @@ class VariableStore:
 
     def get(self, variable: Tensor) -> Stored | None:
         """The stored value, or ``None`` before the first use."""
-        return self._values.get(slot_of(variable))
+        return self.get_slot(slot_of(variable))
+
+    def get_slot(self, slot: Slot) -> Stored | None:
+        """What is kept under (name, shape, dtype), or ``None``."""
+        return self._values.get(slot)
 
     def snapshot(self, variables: Iterable[Tensor]) -> dict[Tensor, Stored | None]:
         """The values of several variables at one moment."""

@@ -21,6 +21,8 @@ WEIGHTS |= dict.fromkeys(("arcsin", "arccos", "arctan", "arctan2", "arcsinh", "a
 FREE = ("positive", "conjugate")
 # Functions written in C: their work is not made of ufunc calls.
 SELECTING = ("where", "clip", "choose", "cumsum", "cumprod", "bincount")
+SEARCHING = ("argmax", "argmin", "count_nonzero")
+PRODUCTS = ("einsum", "c_einsum", "dot", "tensordot", "inner", "vdot")
 
 
 class Counter:
@@ -64,7 +66,7 @@ class Counting(np.ndarray):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         counter = self.counter
         name = function.__name__
-        if counter is None or name not in (*SELECTING, "einsum", "dot", "tensordot", "inner", "vdot", "c_einsum"):
+        if counter is None or name not in (*SELECTING, *SEARCHING, *PRODUCTS):
             return super().__array_function__(function, (Counting, np.ndarray), args, kwargs)
         plain = [_deep(each) for each in args]
         result = function(*plain, **{key: _deep(value) for key, value in kwargs.items()})
@@ -103,6 +105,8 @@ def _work(ufunc: Any, method: str, inputs: Sequence[Any], result: Any) -> float:
 def _function_work(name: str, args: Sequence[Any], result: Any) -> float:
     if name in SELECTING:
         return float(np.size(result))
+    if name in SEARCHING:
+        return float(np.size(args[0]))
     if name in ("einsum", "c_einsum"):
         labels, sizes = args[0].replace(" ", "").split("->")[0].split(","), {}
         for term, operand in zip(labels, args[1:], strict=True):
@@ -153,6 +157,7 @@ def doubled(op: OpDef, sample: Sample) -> Sample | None:
     try:
         with fb.Graph().as_default():
             build(op, inputs, sample.attrs)
-    except FlowError:
+        compute(op, inputs, sample.attrs)
+    except (FlowError, ValueError):
         return None
     return sample._replace(inputs=inputs)

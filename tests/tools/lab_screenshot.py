@@ -40,9 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         notebook = Path(shutil.copy(args.notebook, copy))
         for name in args.notebook.parent.glob("*.py"):  # helpers that a notebook may import
             shutil.copy(name, copy)
-        with Lab(
-            notebook, theme=args.theme, width=args.width, height=args.height, timeout=args.timeout
-        ) as lab:
+        with Lab(notebook, theme=args.theme, width=args.width, height=args.height, timeout=args.timeout) as lab:
             if args.no_sidebar:
                 lab.hide_sidebar()
             if not args.no_run:

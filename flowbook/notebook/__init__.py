@@ -1,0 +1,24 @@
+"""The notebook language: ``%load_ext flowbook``, then ``%%flow`` cells own nodes. See `magics.py`.
+
+Everything a magic does is a call of one of these functions, so that scripts can do it, too.
+"""
+
+from __future__ import annotations
+
+from flowbook.notebook.cells import run_cell
+from flowbook.notebook.commands import Results, debug, devices, diff, reset, run, session, undo, variables
+from flowbook.notebook.view import CellView
+
+__all__ = [
+    "CellView",
+    "Results",
+    "debug",
+    "devices",
+    "diff",
+    "reset",
+    "run",
+    "run_cell",
+    "session",
+    "undo",
+    "variables",
+]

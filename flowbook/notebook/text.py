@@ -1,0 +1,64 @@
+"""A cell as text: a table of its nodes, and what its commit meant for the others."""
+
+from __future__ import annotations
+
+from flowbook.graph.graph import Graph
+from flowbook.graph.transaction import Commit
+from flowbook.notebook.outline import Box, Outline
+from flowbook.notebook.values import table
+
+MAX_ROWS = 80
+HEADER = ("name", "op", "dtype", "shape", "device", "line")
+
+
+def cell_table(outline: Outline) -> str:
+    """The table of a cell: one row for each node, or for each scope that is shown as one box.
+
+    The device is the one asked for, the line that of the cell (or file:line of a helper defined elsewhere).
+    """
+    own = [box for box in outline.boxes if not box.foreign]
+    count = "1 node" if outline.nodes == 1 else f"{outline.nodes} nodes"
+    if not own:
+        return count
+    rows = [_row(box, outline.cell) for box in own[:MAX_ROWS]]
+    columns = [place for place in range(len(HEADER)) if place in (0, 1) or any(row[place] for row in rows)]
+    lines = [
+        count,
+        table([[row[place] for place in columns] for row in rows], [HEADER[place] for place in columns], indent="  "),
+    ]
+    if len(own) > MAX_ROWS:
+        lines.append(f"  … and {len(own) - MAX_ROWS} more")
+    return "\n".join(lines)
+
+
+def _row(box: Box, cell: str) -> list[str]:
+    if box.kind == "scope":
+        return ["/".join((*box.scope, box.title)) + "/", box.detail, "", "", "", ""]
+    node = box.nodes[0]
+    origin = node.origin
+    line = ""
+    if origin is not None:
+        line = str(origin.line) if origin.cell == cell else repr(origin)
+    specs = [each.spec for each in node.outputs]
+    shape = "\n".join(repr(spec).partition(" ")[2] for spec in specs)
+    name = node.name + (f" (stale: {node.stale})" if node.stale else "")
+    return [name, node.op, "\n".join(spec.dtype.name for spec in specs), shape, node.device or "", line]
+
+
+def notices(graph: Graph, commit: Commit, kept: list[str]) -> list[str]:
+    """What a re-run changed beyond the cell: derivations built again, consumers that no longer fit, kept values."""
+    lines = []
+    if commit.derived:
+        lines.append(f"derived again: {_list(commit.derived)}")
+    for name in commit.stale:
+        for node in graph.find(name):
+            if node.stale:
+                lines.append(f"stale: {node.name} of {node.owner.label}: {node.stale}; run it again")
+    for name in kept:
+        lines.append(f"{name} keeps its value; %flow reset {name} starts again from the new initial value")
+    return lines
+
+
+def _list(names: list[str], limit: int = 6) -> str:
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

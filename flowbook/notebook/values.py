@@ -1,0 +1,129 @@
+"""Values as people want to see them: short, and the same text on every run.
+
+Numbers have 4 significant digits; a small array is shown whole, a large one by its range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from flowbook.graph.types import format_shape
+
+SMALL = 24  # elements that are shown one by one
+BARS = "▁▂▃▄▅▆▇█"
+
+
+def format_number(value: Any) -> str:
+    """A number with 4 significant digits; integers and bools in full.
+
+    >>> format_number(3.14159), format_number(123456.0), format_number(np.int64(123456)), format_number(True)
+    ('3.142', '1.235e+05', '123456', 'True')
+    """
+    value = value.item() if isinstance(value, (np.generic, np.ndarray)) else value
+    if isinstance(value, (bool, int)):
+        return str(value)
+    if isinstance(value, complex):
+        return f"{value:.4g}"
+    return f"{value + 0.0:.4g}"  # + 0.0: no minus before zero
+
+
+def format_value(value: Any) -> str:
+    """A fetched value in one line, or in a few when it is a small matrix.
+
+    >>> format_value(np.float32(0.25)), format_value(np.arange(3)), format_value(None)
+    ('0.25', '[0, 1, 2]', 'done')
+    >>> format_value(np.linspace(-1, 1, 100))
+    '-1 to 1, mean 0'
+    """
+    if value is None:
+        return "done"
+    array = np.asarray(value)
+    if array.dtype.kind not in "biufc":
+        return repr(value)
+    if array.ndim == 0:
+        return format_number(array)
+    if array.size <= SMALL and array.ndim <= 2:
+        return _small(array)
+    return summarize(array)
+
+
+def _small(array: Any) -> str:
+    if array.ndim == 1:
+        return "[" + ", ".join(map(format_number, array)) + "]"
+    rows = [[format_number(each) for each in row] for row in array]
+    widths = [max(len(row[column]) for row in rows) for column in range(array.shape[1])] if rows else []
+    lines = ["[" + ", ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) + "]" for row in rows]
+    return "[" + "\n ".join(lines) + "]"
+
+
+def summarize(array: Any) -> str:
+    """Range and mean of a large array, and what is not finite in it."""
+    if array.size == 0:
+        return "empty"
+    if array.dtype.kind == "b":
+        return f"{int(array.sum())} of {array.size} True"
+    finite = array[np.isfinite(array)]
+    parts = []
+    if finite.size:
+        low, high, mean = finite.min(), finite.max(), finite.mean(dtype=np.float64)
+        if abs(mean) < 1e-12 * max(abs(float(low)), abs(float(high))):
+            mean = np.float64(0.0)
+        parts.append(f"{format_number(low)} to {format_number(high)}, mean {format_number(mean)}")
+    for what, count in (("nan", int(np.isnan(array).sum())), ("inf", int(np.isinf(array).sum()))):
+        if count:
+            parts.append(f"{count} {what}")
+    return ", ".join(parts)
+
+
+def kind_of(value: Any) -> str:
+    """dtype and shape of a value.
+
+    >>> kind_of(np.zeros((2, 3), np.float32)), kind_of(None)
+    ('float32 (2, 3)', 'no value')
+    """
+    if value is None:
+        return "no value"
+    array = np.asarray(value)
+    return f"{array.dtype.name} {format_shape(array.shape)}"
+
+
+def sparkline(values: Sequence[float], width: int = 24) -> str:
+    """A curve as a row of bars; gaps are where it was not finite.
+
+    >>> sparkline([1, 2, 3, 4])
+    '▁▃▆█'
+    """
+    array = np.asarray(values, np.float64)
+    if array.size > width:
+        array = np.array([part.mean() for part in np.array_split(array, width)])
+    finite = array[np.isfinite(array)]
+    if not finite.size:
+        return ""
+    low, span = finite.min(), finite.max() - finite.min()
+    scaled = (array - low) / span if span else np.zeros_like(array)
+    return "".join(BARS[round(each * (len(BARS) - 1))] if np.isfinite(each) else " " for each in scaled)
+
+
+def table(rows: Sequence[Sequence[str]], header: Sequence[str] = (), indent: str = "") -> str:
+    """Rows of text in aligned columns; a cell of several lines goes on below itself.
+
+    >>> print(table([["w", "float32"], ["bias", "int64"]], ["name", "dtype"]))
+    name  dtype
+    w     float32
+    bias  int64
+    """
+    lines: list[list[str]] = [list(header)] if header else []
+    for row in rows:
+        parts = [cell.split("\n") for cell in row]
+        for place in range(max(map(len, parts), default=0)):
+            lines.append([part[place] if place < len(part) else "" for part in parts])
+    if not lines:
+        return ""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    return "\n".join(
+        indent + "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

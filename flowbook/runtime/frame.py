@@ -1,0 +1,150 @@
+"""A Plan on its way: the values so far, how far it has come, and which outputs are recorded.
+
+Slots are written once, so the history of a frame is nothing but its values and a position: going back moves the
+position, going forward again over a recorded step moves it back. Values are immutable, so keeping them all costs
+references, and the memory that a run would have released early.
+
+A control-flow step runs its body in a frame of its own, kept as a child, so that one can step into it at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from flowbook.compile.plan import Plan, Step
+from flowbook.errors import FlowError
+from flowbook.graph.node import Node, Tensor
+from flowbook.runtime.context import Run, body_plan
+from flowbook.runtime.executor import located, perform
+from flowbook.runtime.slots import SlotTable
+
+STALE = object()  # in place of a pinned slot's own value, once that would come out differently
+
+
+class Frame:
+    """The state of one plan. ``values`` are by slot; ``recorded`` says which steps' outputs are among them.
+
+    ``pins`` are the slots that a user has set, each with the value it had by itself (or ``STALE``): a pinned slot
+    keeps what was set when its step is done again.
+    """
+
+    def __init__(self, plan: Plan, run: Run, values: list[Any], elements: Sequence[Tensor | Node] = ()) -> None:
+        self.plan = plan
+        self.run = run
+        self.values = values
+        self.table = SlotTable(plan, run.graph, elements)
+        self.position = 0
+        self.recorded = [False] * len(plan.steps)
+        self.times: dict[int, tuple[float, float]] = {}  # start and end of each recorded step, by the clock
+        self.pins: dict[int, Any] = {}
+        self.children: dict[int, Frame] = {}  # the body that a step ran, or runs
+
+    @property
+    def next(self) -> Step | None:
+        """The step that comes next, or ``None`` at the end."""
+        return self.plan.steps[self.position] if self.position < len(self.plan.steps) else None
+
+    def forward(self) -> Step:
+        """Do the next step: replay it when it is recorded, else compute it."""
+        step = self.plan.steps[self.position]
+        if not self.recorded[step.index]:
+            self.compute(step, self.values)
+            self.recorded[step.index] = True
+        self.position += 1
+        return step
+
+    def compute(self, step: Step, values: list[Any]) -> None:
+        """Fill the output slots of a step; pinned ones keep their value. Nothing changes when it raises."""
+        pinned = {slot: values[slot] for slot in step.outputs if slot in self.pins}
+        if pinned and len(pinned) == len(step.outputs):
+            return  # like a fed node, it does not run
+        start = perf_counter()
+        try:
+            with np.errstate(all="ignore"):
+                perform(step, values, self.run, lambda plan, inputs, run: self.child(step, plan, inputs, run).finish())
+        except Exception as error:
+            raise located(error, step, values) from (None if isinstance(error, FlowError) else error)
+        self.times[step.index] = start, perf_counter()
+        for slot, value in pinned.items():
+            self.pins[slot], values[slot] = values[slot], value
+
+    def child(self, step: Step, plan: Plan, inputs: list[Any], run: Run) -> Frame:
+        """The frame of a body that a step runs: the one it has, when that began with the same values."""
+        child = self.children.get(step.index)
+        if child is None or child.plan is not plan or not child.began_with(inputs):
+            values = list(plan.initial)
+            for (_, slot), value in zip(plan.feeds, inputs, strict=True):
+                values[slot] = value
+            body: Any = run.graph
+            self.children[step.index] = child = Frame(plan, run, values, body.outputs)
+        return child
+
+    def began_with(self, inputs: Sequence[Any]) -> bool:
+        """Whether these are the very values the frame was given; a value set inside stands for the one given."""
+        own = [self.pins.get(slot, self.values[slot]) for _, slot in self.plan.feeds]
+        return len(own) == len(inputs) and all(a is b for a, b in zip(own, inputs, strict=True))
+
+    def enter(self) -> Frame | None:
+        """The frame of the body that the next step is going to run, at its beginning; ``None`` when it has no body."""
+        step = self.next
+        if step is None or step.op.enter is None or step.node is None:
+            return None
+        operands = [None if slot is None else self.values[slot] for slot in step.inputs]
+        body, inputs = step.op.enter(operands, step.attrs)
+        plan = body_plan(body, inputs, self.run.devices, observed=True)
+        child = self.child(step, plan, list(inputs), self.run.inner(body, step.node))
+        child.position = 0
+        return child
+
+    def finish(self) -> list[Any]:
+        """Do all steps that are left and return the values of the fetches."""
+        while self.position < len(self.plan.steps):
+            self.forward()
+        return [None if slot is None else self.values[slot] for slot in self.plan.fetches]
+
+    # -------------------------------------------------------------------------------------------- editing
+
+    def dependents(self, slot: int) -> tuple[list[Step], list[int]]:
+        """The steps that compute from a slot, in order, and the pinned slots whose own value depends on it."""
+        dirty, steps, stale = {slot}, [], []
+        for step in self.plan.steps[self.table.maker.get(slot, -1) + 1 :]:
+            if not dirty.isdisjoint(step.inputs):
+                free = [each for each in step.outputs if each not in self.pins]
+                stale.extend(each for each in step.outputs if each in self.pins)
+                dirty.update(free)
+                if free or not step.outputs:
+                    steps.append(step)
+        return steps, stale
+
+    def replace(self, slot: int, value: Any) -> int:
+        """Put another value into a slot and bring everything up to date; returns how many steps were done again.
+
+        Recorded steps beyond the position are forgotten where they depend on it. All or nothing when a step raises.
+        """
+        steps, stale = self.dependents(slot)
+        values, children = list(self.values), dict(self.children)
+        pins, times = dict(self.pins), dict(self.times)
+        values[slot] = value
+        done = [step for step in steps if step.index < self.position]
+        try:
+            for step in done:
+                self.children.pop(step.index, None)
+                self.compute(step, values)
+        except BaseException:
+            self.children, self.pins, self.times = children, pins, times
+            raise
+        self.values = values
+        self.forget(step for step in steps if step.index >= self.position)
+        self.pins.update((each, STALE) for each in stale)
+        return len(done)
+
+    def forget(self, steps: Any) -> None:
+        """These steps, beyond the position, are to be computed anew."""
+        for step in steps:
+            self.recorded[step.index] = False
+            self.children.pop(step.index, None)
+            self.times.pop(step.index, None)
