@@ -13,7 +13,7 @@ JOBS = 2
 # `loadgroup` keeps the cells of one notebook in one process, in order.
 PYTEST = $(PY) -m pytest -n $(JOBS) --dist loadgroup
 # Everything that is a test: files, docstrings, and the notebooks' saved outputs.
-TESTS = tests flowbook --nbval notebooks
+TESTS = tests flowbook --nbval --nbval-cell-timeout=300 notebooks
 
 FLAGSHIP = notebooks/04-train-a-classifier.ipynb
 

@@ -42,6 +42,7 @@ globals().update({name: definition.builder for name, definition in REGISTRY.item
 
 # What is not needed to build and run a graph is imported when it is first used.
 _LAZY = {
+    "check_gradients": "flowbook.analysis.check_gradients:check_gradients",
     "nn": "flowbook.nn",
     "train": "flowbook.train",
     "notebook": "flowbook.notebook",
@@ -60,3 +61,13 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_LAZY})
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext flowbook``: the ``%%flow`` and ``%flow`` magics."""
+    import_module("flowbook.notebook.magics").load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext flowbook``."""
+    import_module("flowbook.notebook.magics").unload(shell)

@@ -18,7 +18,7 @@ from flowbook.graph import context
 from flowbook.graph.derive import derive
 from flowbook.graph.node import Node, Tensor, describe, live
 from flowbook.graph.opdef import REGISTRY, gradient_rule
-from flowbook.graph.order import topological
+from flowbook.graph.order import name_order, topological
 from flowbook.graph.types import UnknownRankError, broadcast_shapes, format_shape, same_shape, unify_shape
 
 _UNCONNECTED = ("raise", "zeros", "none")
@@ -50,7 +50,7 @@ def gradients(
         if len(grad_ys) != len(ys):
             raise ArgumentError(f"{len(grad_ys)} grad_ys for {len(ys)} ys")
     graph = (*ys, *xs)[0].graph if context.current().graph is None else context.current().graph
-    roots = [each.node for each in (*ys, *xs)]
+    roots = [each.node for each in (*ys, *xs, *(grad_ys or ())) if isinstance(each, Tensor)]
 
     def build() -> list[Tensor | None]:
         starts = grad_ys and [live(each) if isinstance(each, Tensor) else each for each in grad_ys]
@@ -82,7 +82,7 @@ def backpropagate(
         if y.node in between:
             sums.add(y, _start(y, start))
     prefix = context.current().scope
-    for node in reversed(topological(between)):
+    for node in reversed(topological(between, key=name_order)):  # so names do not depend on where cells stand
         if node.record is None or node.current.op.source:
             continue
         dys = [sums.of(each) for each in node.outputs]
@@ -195,6 +195,8 @@ def _visit(node: Node, dys: list[Tensor | None], sums: _Sums, between: set[Node]
 def _contribute(node: Node, dys: list[Tensor | None], sums: _Sums, between: set[Node]) -> None:
     """Apply the rule of one node and add what it gives to the sums of its operands."""
     record = node.current
+    if not any(isinstance(each, Tensor) and each.node in between for each in record.inputs):
+        return  # an x, and no other x above it: the op need not have a gradient
     rule = gradient_rule(record.op)
     if len(dys) > 1:
         dys = [

@@ -74,3 +74,7 @@ def pytest_unconfigure() -> None:
     if _created_home is not None:
         shutil.rmtree(_created_home, ignore_errors=True)
         os.environ.pop("FLOWBOOK_TEST_HOME", None)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden texts of failing tests anew")

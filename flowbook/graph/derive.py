@@ -6,7 +6,7 @@ transaction builds it again under the same keys, so that handles to its outputs 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from flowbook.graph import context
@@ -21,7 +21,7 @@ Built = TypeVar("Built", bound="Sequence[Tensor | Node | None]")
 class Derivation:
     """What was built, from what, and how to build it again."""
 
-    __slots__ = ("build", "context", "kind", "nodes", "outputs", "owner", "roots")
+    __slots__ = ("build", "context", "kind", "names", "nodes", "outputs", "owner", "roots")
 
     def __init__(
         self, kind: str, owner: Owner, build: Callable[[], Sequence[Tensor | Node | None]], roots: Sequence[Node]
@@ -33,17 +33,51 @@ class Derivation:
         self.context = context.BuildContext()
         self.nodes: list[Node] = []
         self.outputs: list[Node | None] = []
+        self.names: list[str] = []  # of the outputs, when they were built
 
     def __repr__(self) -> str:
         return f"<Derivation {self.kind}: {len(self.nodes)} nodes>"
 
+    @property
+    def live_roots(self) -> list[Node]:
+        """The roots, where assignments merged them into other handles: those."""
+        return [node.live for node in self.roots]
+
     def run(self) -> Sequence[Tensor | Node | None]:
         """Build in the remembered context; the nodes made are collected in ``nodes``."""
         self.nodes = []
-        with context.override(**self.context._asdict()):
+        controls = tuple(node.live for node in self.context.controls)
+        with context.override(**self.context._replace(controls=controls)._asdict()):
             built = self.build()
         self.outputs = [each.node if isinstance(each, Tensor) else each for each in built]
+        self.names = ["" if node is None else node.name for node in self.outputs]
         return built
+
+    def was_renamed(self, output: Node) -> bool:
+        """Whether somebody gave an output another name than building did."""
+        return any(node is output and node.name != name for node, name in zip(self.outputs, self.names, strict=True))
+
+    def replace(self, handles: Mapping[Node, Node]) -> None:
+        """Refer to the values of ``handles`` instead of its keys."""
+        self.nodes = [handles.get(node, node) for node in self.nodes]
+        self.outputs = [node if node is None else handles.get(node, node) for node in self.outputs]
+
+    def state(self) -> tuple[list[Node], list[Node | None], list[str]]:
+        """What building and renaming change; for `reset`."""
+        return self.nodes, self.outputs, self.names
+
+    def reset(self, nodes: list[Node], outputs: list[Node | None], names: list[str]) -> Derivation:
+        """Go back to an earlier `state`."""
+        self.nodes, self.outputs, self.names = nodes, outputs, names
+        return self
+
+    def discard(self) -> None:
+        """Take the nodes that were made so far out of the graph again."""
+        for node in self.nodes:
+            node.hold(None)
+            self.owner.nodes.pop(node.name, None)
+            if node.graph._variables.get(node.name) is node:
+                del node.graph._variables[node.name]
 
 
 def derive(graph: Graph, kind: str, build: Callable[[], Built], roots: Sequence[Node]) -> Built:
@@ -64,6 +98,10 @@ def derive(graph: Graph, kind: str, build: Callable[[], Built], roots: Sequence[
             derivation=derivation,
             origin=outer.origin or call_site(owner),
         )
-    built = derivation.run()
+    try:
+        built = derivation.run()
+    except BaseException:
+        derivation.discard()
+        raise
     owner.derivations.append(derivation)
     return built  # type: ignore[return-value]

@@ -163,7 +163,10 @@ class Graph:
         full = self._free_name(owner, op, name, ctx.scope)
         if ctx.controls:
             self._check_controls(full, ctx.controls)
-        node = self._handle(owner, full)
+        if self._transaction is not None and self._transaction.drafting and (name is None or ctx.derivation):
+            node = Node(self, owner, full)  # it may get another name yet; the commit finds the handle of its key
+        else:
+            node = self._handle(owner, full)
         owner.seq = seq = owner.seq + 1
         record = Record(
             op,
@@ -199,14 +202,20 @@ class Graph:
             if full in owner.nodes and op.name != "variable":
                 full = _count_up(owner, full, f"{full}\n")  # a counter apart from that of an op of this name
         if op.name == "variable":
-            other = self._variables.get(full)
-            if other is not None and other.record is not None:
+            while name is None and self._variable(full) is not None:
+                full = _count_up(owner, f"{scope}{op.name}", f"{scope}{op.name}")
+            other = self._variable(full)
+            if other is not None:
                 raise GraphError(
                     f"Variable '{full}' is defined already, in {other.owner.label}"
                     + (f"; {owner.label} defines it again" if other.owner is not owner else ""),
                     hint="give one of them another name, or use the first",
                 )
         return full
+
+    def _variable(self, name: str) -> Node | None:
+        node = self._variables.get(name)
+        return node if node is not None and node.record is not None else None
 
     def _handle(self, owner: Owner, name: str) -> Node:
         """The interned handle of a key."""

@@ -36,13 +36,17 @@ def ancestors(
     return seen
 
 
-def topological(nodes: Iterable[Node], before: Callable[[Node], Iterable[Node]] = predecessors) -> list[Node]:
-    """``nodes`` in stable topological order: among those ready, program order decides.
+def topological(
+    nodes: Iterable[Node],
+    before: Callable[[Node], Iterable[Node]] = predecessors,
+    key: Callable[[Node], Any] | None = None,
+) -> list[Node]:
+    """``nodes`` in stable topological order: among those ready, program order (or the sort key ``key``) decides.
 
     Raises ``GraphError`` when they form a cycle. Linear when program order already is topological, as it is unless
     an edited cell uses what a later cell defines.
     """
-    order = sorted(nodes, key=program_order)
+    order = sorted(nodes, key=key or program_order)
     position = {node: index for index, node in enumerate(order)}
     edges = [[position[each] for each in before(node) if each in position] for node in order]
     if all(max(inputs, default=-1) < index for index, inputs in enumerate(edges)):
@@ -71,6 +75,11 @@ def topological(nodes: Iterable[Node], before: Callable[[Node], Iterable[Node]] 
 def program_order(node: Node) -> tuple[int, int]:
     """Sort key: position of the cell, then creation."""
     return node.owner.position, node.record.seq if node.record is not None else -1
+
+
+def name_order(node: Node) -> tuple[str, int]:
+    """Sort key that does not depend on where the cells stand: name of the cell, then creation."""
+    return node.owner.name, node.record.seq if node.record is not None else -1
 
 
 def find_cycle(nodes: Sequence[Node], before: Callable[[Node], Iterable[Node]]) -> list[Node]:

@@ -98,9 +98,6 @@ def tidy(graph: Graph, journal: Journal) -> None:
         gone = graph._owners[name].gone
         for key in [key for key, node in gone.items() if node.record is not None]:
             gone.pop(key, None)
-    for node, old in journal.records.items():
-        if old is not None and old.op.name == "variable" and graph._variables.get(node.name) is node:
-            del graph._variables[node.name]
     for node in journal.records:
         if node.record is not None and node.record.op.name == "variable":
             graph._variables[node.name] = node
@@ -118,6 +115,7 @@ class Transaction:
         self.discard = discard
         self.extend = extend
         self.old: dict[str, Node] = {}
+        self.drafting = True
         self.commit: Commit | None = None
 
     def __enter__(self) -> Transaction:
@@ -178,8 +176,14 @@ class Transaction:
 
     def _commit(self) -> Commit:
         from flowbook.graph.follow import Follower, same_inputs, same_operation
+        from flowbook.graph.rebuild import name_again
+        from flowbook.graph.rename import settle
 
         records, owner = self.journal.records, self.owner
+        if self.journal.renamed:
+            name_again(self.graph, self.journal, owner)
+        self.drafting = False
+        settle(self.graph, owner)
         removed = [node for node in self.old.values() if node.record is None]
         added, changed, rewired = [], [], []
         for node in owner.nodes.values():
@@ -190,8 +194,8 @@ class Transaction:
                 changed.append(node)
             elif not same_inputs(before, node.current):
                 rewired.append(node)
-        follower = Follower(self.graph, self.journal, owner)
-        if self.old or self.revived or self.journal.renamed:
+        follower = Follower(self.graph, self.journal, owner.nodes.values())
+        if self.old or self.revived:
             follower.follow({*removed, *changed, *rewired, *(added if self.revived else ())})
         tidy(self.graph, self.journal)
         return Commit(
@@ -227,8 +231,12 @@ def undo(graph: Graph) -> Commit:
     for node in undone.records:
         now.note(node)
     undone.restore()
-    follower = Follower(graph, now, None)
-    follower.follow({node for node, record in now.records.items() if node.record is not record})
+    graph._journal = now
+    try:
+        restored = {node for node, record in now.records.items() if node.record is not record}
+        Follower(graph, now, undone.records).follow(restored)
+    finally:
+        graph._journal = None
     tidy(graph, now)
     graph.last_commit = None
     return commit

@@ -83,8 +83,7 @@ def run_cell(
 
 def compile_cell(source: str, file: str, first_line: int = 1) -> tuple[CodeType, CodeType | None]:
     """The code of a cell, and that of its last expression when it ends in one whose value is to be shown."""
-    tree = ast.parse(source, file)
-    ast.increment_lineno(tree, first_line - 1)
+    tree = ast.parse("\n" * (first_line - 1) + source, file)
     last: ast.Expression | None = None
     if tree.body and isinstance(tree.body[-1], ast.Expr) and not source.rstrip().endswith(";"):
         last = ast.Expression(tree.body.pop().value)  # type: ignore[attr-defined]

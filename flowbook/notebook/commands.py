@@ -153,6 +153,20 @@ def _changes(commit: Commit) -> str:
     return table(rows, indent="  ") or "  nothing changed"
 
 
+def kept_variables(graph: Graph, commit: Commit) -> list[str]:
+    """Variables whose definition the commit changed, but whose value stays."""
+    runner = _sessions.get(graph)
+    if runner is None:
+        return []
+    touched = {*commit.changed, *commit.rewired}
+    found = []
+    for each in graph.variables:
+        sources = {each.name, *(tensor.name for tensor in each.node.input_tensors)}
+        if each.node.cell == commit.owner and touched & sources and runner.variables.get(each) is not None:
+            found.append(each.name)
+    return found
+
+
 def devices() -> Text:
     """What is here, and for what is not: why."""
     rows = [[each.name, "usable" if each.usable else "not usable", each.reason] for each in device.devices()]

@@ -8,12 +8,13 @@ usual, from the cell's own line on.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 from flowbook.errors import FlowError
 from flowbook.graph.node import PACKAGE
+from flowbook.notebook.cells import inside
+from flowbook.notebook.options import OptionError
 
 RED, DIM, END = "\x1b[31m", "\x1b[2m", "\x1b[0m"
 FULL = "_flowbook_full_traceback"
@@ -23,8 +24,7 @@ def install(shell: Any) -> None:
     """Let IPython show every `FlowError` briefly."""
 
     def render(error: FlowError) -> list[str]:
-        # While the error is being handled this is its first display; later it is %tb, which wants everything.
-        if sys.exc_info()[1] is not error or getattr(error, FULL, False):
+        if not _first_display(error) or getattr(error, FULL, False):
             return full(shell, error, error.__traceback__)
         return brief(shell, error)
 
@@ -69,7 +69,50 @@ def outside(trace: TracebackType | None) -> TracebackType | None:
     return trace
 
 
-def show_from(shell: Any, error: BaseException, trace: TracebackType | None) -> None:
-    """Let IPython show an exception of the user's code from ``trace`` on, the first frame of the cell."""
-    render: Callable[[], list[str]] = lambda: full(shell, error, trace)  # noqa: E731
+class Showing:
+    """Around the code of a cell: whatever it raises is shown from the cell's own line on.
+
+    ``file``: the name Python has for the cell's code; without it, errors of the user's expressions begin at the first
+    frame that is neither ours nor IPython's. ``whole``: show everything.
+    """
+
+    def __init__(self, shell: Any, file: str | None, *, whole: bool) -> None:
+        self.shell, self.file, self.whole = shell, file, whole
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is None or isinstance(error, OptionError):
+            return
+        if isinstance(error, FlowError):
+            setattr(error, FULL, self.whole)
+        elif not self.whole and isinstance(error, Exception):
+            if isinstance(error, SyntaxError):
+                wrapper = CellSyntaxError(str(error))
+                _show_as(wrapper, self.shell, error, None)
+                raise wrapper from error
+            start = inside(trace, self.file) if self.file is not None else outside(trace)
+            if start is not None:
+                _show_as(error, self.shell, error, start)
+
+
+def _show_as(error: BaseException, shell: Any, shown: BaseException, start: TracebackType | None) -> None:
+    """Let IPython show ``error`` as ``shown`` from a frame on; and ``%tb``, later, all of it."""
+
+    def render() -> list[str]:
+        return full(shell, shown, start if _first_display(error) else shown.__traceback__)
+
     error._render_traceback_ = render  # type: ignore[attr-defined]
+
+
+def _first_display(error: BaseException) -> bool:
+    """While an error is being handled this is its first display; later it is ``%tb``, which wants everything."""
+    return sys.exc_info()[1] is error
+
+
+class CellSyntaxError(Exception):
+    """A cell that is not Python; the original `SyntaxError` is ``__cause__``.
+
+    IPython would show a `SyntaxError` raised inside a magic with the whole way to it; this shows the cell's line.
+    """

@@ -126,7 +126,8 @@ def _refuse(reason: str, command: Command) -> None:
 
 def unquote(word: str) -> str:
     """A word without the quotes around all of it."""
-    return word[1:-1] if len(word) > 1 and word[0] in "'\"" and word[-1] == word[0] and word[0] not in word[1:-1] else word
+    quoted = len(word) > 1 and word[0] in "'\"" and word[-1] == word[0] and word[0] not in word[1:-1]
+    return word[1:-1] if quoted else word
 
 
 def assignments(words: Sequence[str], command: Command) -> list[tuple[list[str], str]]:

@@ -23,7 +23,7 @@ class Box(NamedTuple):
     key: int
     kind: str  # placeholder, constant, variable, write, copy, scope or op
     title: str
-    detail: str  # the op, or how many nodes
+    detail: str  # the op, what it is for, or how many nodes
     spec: str
     scope: Path  # the scopes drawn around it
     nodes: tuple[Node, ...]
@@ -117,27 +117,35 @@ def _producers(node: Node) -> list[Node]:
 
 
 def _node_box(key: int, node: Node, scope: Path, *, foreign: bool) -> Box:
-    forward = node.forward
-    detail = node.op if forward is None else f"for {forward.name}"
     specs = ", ".join(text_of_spec(each.spec) for each in node.outputs)
     title = node.name.rpartition("/")[2] if scope else node.name
     return Box(
         key,
         kind_of(node),
         title,
-        detail,
+        _detail(node),
         specs,
         scope,
         (node,),
         foreign,
-        forward is not None or _is_result(node),
+        node.forward is not None or _is_result(node),
         node.current.stale is not None,
     )
 
 
+def _detail(node: Node) -> str:
+    if node.forward is not None:
+        return f"for {node.forward.name}"
+    if node.opdef.writes:
+        return f"writes {node.input_tensors[0].name}"
+    return "gradient" if _is_result(node) else node.op
+
+
 def _is_result(node: Node) -> bool:
     """Whether the node is what `gradients` returns: the last backward value under the name of its x."""
-    return node.op == "identity" and node.current.derivation is not None and node.input_tensors[0].node.forward is not None
+    if node.op != "identity" or node.current.derivation is None:
+        return False
+    return node.input_tensors[0].node.forward is not None
 
 
 def _scope_box(key: int, path: Path, nodes: Sequence[Node]) -> Box:

@@ -88,7 +88,7 @@ def _lines(box: Box) -> list[tuple[str, str]]:
     node = box.nodes[0]
     if box.foreign:
         rows.append(("op", f"{node.op}, {node.owner.label}" if node.cell else f"{node.op}, outside"))
-    elif box.kind == "scope" or not _says(box.title, node.op) or box.backward:
+    elif box.detail != node.op or not _says(box.title, node.op):
         rows.append(("op", box.detail))
     if box.spec:
         rows.append(("spec", box.spec))
@@ -132,7 +132,8 @@ def _card(box: Box, centre: Point, size: tuple[float, float]) -> str:
     for row, (kind, text) in enumerate(_lines(box)):
         font = f'font-family="{MONO}" font-size="12" font-weight="600"' if kind == "name" else ""
         font = font or f'font-family="{SANS}" font-size="11"'
-        parts.append(f'<text class="fb-{kind}" x="{_n(left + 13)}" y="{_n(top + 18 + 15 * row)}" {font}>{escape(text)}</text>')
+        at = f'x="{_n(left + 13)}" y="{_n(top + 18 + 15 * row)}"'
+        parts.append(f'<text class="fb-{kind}" {at} {font}>{escape(text)}</text>')
     device = box.nodes[0].device if box.kind != "scope" else None
     if device:
         parts.append(
@@ -203,7 +204,7 @@ def escape(text: str) -> str:
     >>> escape('"><img src=x>')
     '&quot;&gt;&lt;img src=x&gt;'
     """
-    plain = "".join(each for each in text if each in "\n\t" or (each.isprintable() and not "\ud800" <= each <= "\udfff"))
+    plain = "".join(each for each in text if each in "\n\t" or each.isprintable())  # surrogates are not printable
     for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;")):
         plain = plain.replace(character, entity)
     return plain

@@ -6,6 +6,7 @@ import numpy as np
 
 from flowbook.graph.opdef import REGISTRY, install_operators
 from flowbook.ops import (
+    attention,
     broadcasting,
     control,
     conv,
@@ -16,6 +17,7 @@ from flowbook.ops import (
     joining,
     layout,
     linalg,
+    losses,
     nn,
     pool,
     random,

@@ -8,6 +8,7 @@ Convolutional Neural Networks for Document Processing", 2006.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def _flops(image, filters):
     return 2.0 * (image.size or 0) * (filters.size or 0) / max(filters.shape[3], 1)
 
 
-_CASES = (
+_CASES: tuple[Any, ...] = (
     ((2, 5, 6, 3), (3, 3, 3, 4), {}),
     ((2, 5, 6, 3), (3, 2, 3, 4), {"padding": "valid"}),
     ((2, 7, 6, 2), (3, 3, 2, 3), {"strides": 2}),
@@ -209,4 +210,3 @@ def _(node, g):
         lambda: conv2d(x, g, **node.attrs),
         None,
     )
-

@@ -9,7 +9,7 @@ import numpy as np
 from flowbook.errors import ArgumentError, ShapeError
 from flowbook.graph.opdef import Sample, op
 from flowbook.graph.types import TensorSpec, as_dtype, normalize_axis
-from flowbook.ops.rules import no_flops, per_element, per_input_element, require_kind, shape_of
+from flowbook.ops.rules import no_flops, per_element, per_input_element, require_kind, require_shape, shape_of
 from flowbook.ops.samples import calls, draw
 
 
@@ -115,8 +115,14 @@ def _scatter_oracle(dy, indices, like, *, axis=0):
     return result
 
 
+def _scatter_spec(dy, indices, like, *, axis=0):
+    if None not in (dy.shape, like.shape):
+        require_shape(dy, _gather_spec(like, indices, axis=axis).shape, "what is added")
+    return TensorSpec(like.shape, dy.dtype)
+
+
 @op(
-    spec=lambda dy, indices, like, *, axis=0: TensorSpec(like.shape, dy.dtype),
+    spec=_scatter_spec,
     cost=per_input_element(),
     samples=calls(
         Sample(((4, 5), np.array([3, 0, 0, 2]), (4, 5))),

@@ -1,4 +1,3 @@
-# ruff: noqa: A001 - print is named after what it does
 """Where the graph meets Python: host functions, gradients of one's own, printing and checking values.
 
 Callables live in the graph's side table, ``graph.functions``; a node refers to them by name, so that its attributes
@@ -16,7 +15,6 @@ import numpy as np
 
 from flowbook.errors import ArgumentError, DTypeError, GradientError, RunError, ShapeError
 from flowbook.graph import context
-from flowbook.graph.node import Node, Tensor
 from flowbook.graph.opdef import REGISTRY, apply, as_tensor, op, structured_op
 from flowbook.graph.types import TensorSpec, as_dtype, as_shape, format_shape, unify_shape
 from flowbook.ops.rules import no_flops, same_as_input
@@ -67,8 +65,8 @@ def py_function_(ctx, *inputs, function, dtypes, shapes, multiple, gradient):
     elif not dtypes:
         return ()
     elif not isinstance(results, (list, tuple)) or len(results) != len(dtypes):
-        got = f"{len(results)} values" if isinstance(results, (list, tuple)) else type(results).__name__
-        raise RunError(f"'{function}' returned {got}, its dtypes announce a list of {len(dtypes)}")
+        got = type(results).__name__ + (f" of {len(results)}" if isinstance(results, (list, tuple)) else "")
+        raise RunError(f"'{function}' returned a {got}, its dtypes announce a list of {len(dtypes)}")
     shapes = shapes or [None] * len(dtypes)
     return tuple(
         _checked(function, value, as_dtype(dtype), shape)
@@ -212,7 +210,9 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
         ys, _ = _tensors(ys)
         attrs = {"count": len(ys), "function": _keep(graph, grad_fn)}
         outputs = apply(REGISTRY["custom_gradient"], [*ys, *xs], attrs, name).outputs
-        return type(y)(outputs) if isinstance(y, (list, tuple)) else outputs[0]
+        if not isinstance(y, (list, tuple)):
+            return outputs[0]
+        return list(outputs) if isinstance(y, list) else tuple(outputs)
 
     return build
 
@@ -248,7 +248,14 @@ def print_(ctx, x, *, message="", summarize=3):
     return x
 
 
-@op(spec=same_as_input, cost=lambda i, o, a: float(i[0].size or 0), stateful=True, effect=True, samples=floats((3, 4), (), (0, 5)), oracle=lambda x: x)
+@op(
+    spec=same_as_input,
+    cost=lambda i, o, a: float(i[0].size or 0),
+    stateful=True,
+    effect=True,
+    samples=floats((3, 4), (), (0, 5)),
+    oracle=lambda x: x,
+)
 def check_finite(xp, x, *, message=""):
     """x itself; raises ``RunError`` when it holds nan or infinity, saying how many, where the first is, and what
     range the other values have.
@@ -257,6 +264,7 @@ def check_finite(xp, x, *, message=""):
     >>> fb.Session().run(fb.check_finite(fb.log(fb.constant([1.0, 0.0, -1.0])), message="log p"))
     Traceback (most recent call last):
     flowbook.errors.RunError: log p: 1 nan and 1 inf in 3 values, the first (-inf) at [1]; the others are from 0 to 0
+      node: ...
     """
     good = xp.isfinite(x)
     if good.all():

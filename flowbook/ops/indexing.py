@@ -11,7 +11,7 @@ from flowbook.graph.node import Tensor
 from flowbook.graph.opdef import Sample, op
 from flowbook.graph.types import TensorSpec, format_shape
 from flowbook.ops.gather import gather
-from flowbook.ops.rules import no_flops, require_kind
+from flowbook.ops.rules import no_flops, require_kind, require_shape
 from flowbook.ops.samples import calls
 
 # ------------------------------------------------------------------------------------------------ basic indexing
@@ -98,8 +98,14 @@ def _place_oracle(dy, like, *, index):
     return result.reshape(like.shape)
 
 
+def _place_spec(dy, like, *, index):
+    if None not in (dy.shape, like.shape):
+        require_shape(dy, _getitem_spec(like, index=index).shape, "what is placed")
+    return TensorSpec(like.shape, dy.dtype)
+
+
 @op(
-    spec=lambda dy, like, *, index: TensorSpec(like.shape, dy.dtype),
+    spec=_place_spec,
     cost=no_flops,
     samples=calls(
         Sample(((2, 5), (4, 5)), {"index": ((1, None, 2),)}),

@@ -13,14 +13,14 @@ from flowbook.ops.rules import no_flops
 from flowbook.ops.samples import calls
 
 
-def _unify(shapes, what):
-    """One shape that all have, or ``ShapeError`` naming the two that differ."""
+def _unify(shapes, what, free=None):
+    """One shape that all have, or ``ShapeError`` naming two that differ; they may along the axis ``free``."""
     result = shapes[0]
     for shape in shapes[1:]:
         try:
-            result = unify_shape(result, shape)
+            result = unify_shape(result, shape if free is None else (*shape[:free], result[free], *shape[free + 1 :]))
         except ShapeError:
-            raise ShapeError(f"{what}: {format_shape(result)} and {format_shape(shape)}") from None
+            raise ShapeError(f"{what}: {format_shape(shapes[0])} and {format_shape(shape)}") from None
     return result
 
 
@@ -42,7 +42,7 @@ def _concat_spec(*xs, axis=0):
     for dims in shapes:
         if len(dims) != len(shapes[0]):
             raise ShapeError(f"ranks differ: {format_shape(shapes[0])} and {format_shape(dims)}")
-    rest = _unify([(*dims[:axis], 1, *dims[axis + 1 :]) for dims in shapes], f"sizes differ beside axis {axis}")
+    rest = _unify(shapes, f"concat needs equal sizes beside axis {axis}", free=axis)
     along = [dims[axis] for dims in shapes]
     total = sum(along) if all(type(dim) is int for dim in along) else along[0] if len(along) == 1 else None
     return TensorSpec((*rest[:axis], total, *rest[axis + 1 :]), promote(*xs))

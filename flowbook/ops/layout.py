@@ -227,14 +227,20 @@ def _squeeze_spec(x, *, axis=None):
     analytic=True,
 )
 def squeeze(xp, x, *, axis=None):
-    """x without axes of size 1: those of ``axis`` (an int or a tuple), or all (then every size has to be known)."""
+    """x without axes of size 1: those of ``axis`` (an int or a tuple), or all (then every size has to be known).
+
+    >>> import flowbook as fb
+    >>> x = fb.placeholder((3, 1, "n", 1))
+    >>> fb.squeeze(x, 1).shape, fb.squeeze(x[:, :, 0]).shape
+    ((3, 'n', 1), (3,))
+    """
     return xp.squeeze(x, axis)
 
 
 @squeeze.gradient
 def _(node, dy):
-    x = node.inputs[0]
-    return expand_dims(dy, _squeezed(x.spec, node.attrs["axis"]))
+    x, axis = node.inputs[0], node.attrs["axis"]
+    return reshape_as(dy, x) if axis is None else expand_dims(dy, axis)
 
 
 def _expand_dims_spec(x, *, axis):

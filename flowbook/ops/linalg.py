@@ -24,7 +24,7 @@ def _matmul_spec(x, y):
             hint=_advice(a, b),
         ) from None
     try:
-        batch = broadcast_shapes(a[:-2], b[:-2])
+        batch = broadcast_shapes(a[:-2], b[:-2]) or ()
     except ShapeError as error:
         raise ShapeError(
             f"matmul of {format_shape(a)} and {format_shape(b)}: the axes before the matrices do not broadcast",

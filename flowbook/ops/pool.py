@@ -32,6 +32,11 @@ def _window_flops(inputs, outputs, attrs):
     return float(min(inputs[0].size, outputs[0].size) * height * width)
 
 
+def _winner_flops(inputs, outputs, attrs):
+    """Finding the largest, comparing, counting, and sharing: five at each place."""
+    return 5 * _window_flops(inputs, outputs, attrs)
+
+
 _CASES = (
     ((2, 4, 6, 3), {"window": 2}),
     ((2, 5, 7, 1), {"window": (2, 3), "padding": "same"}),
@@ -52,7 +57,9 @@ def _samples(*roles, ties=False):
             yield Sample(tuple(draw(shapes[role], seed=seed).array() for seed, role in enumerate(roles)), attrs)
         if ties:
             attrs = {"window": 2, "strides": 1, "padding": "same"}
-            operands = tuple(draw((1, 3, 4, 2), 0, 1, "int64", seed).array().astype("float64") for seed in range(len(roles)))
+            operands = tuple(
+                draw((1, 3, 4, 2), 0, 1, "int64", seed).array().astype("float64") for seed in range(len(roles))
+            )
             yield Sample(operands, attrs, "ties")
 
     return make
@@ -126,7 +133,7 @@ def _oracle_max_pool_grad(dy, x, **attrs):
 
 @op(
     spec=lambda dy, x, **attrs: TensorSpec(x.shape, dy.dtype),
-    cost=_window_flops,
+    cost=_winner_flops,
     samples=_samples("y", "x", ties=True),
     ulp=8,
     hidden=True,
@@ -161,7 +168,7 @@ def _(node, g):
     spec=lambda g, x, *, window, strides, padding: TensorSpec(
         _pool_spec(x, window=window, strides=strides, padding=padding).shape, g.dtype
     ),
-    cost=_window_flops,
+    cost=_winner_flops,
     samples=_samples("x", "x", ties=True),
     ulp=8,
     hidden=True,
@@ -188,8 +195,7 @@ def _(node, dy):
 
 
 def _oracle_avg_pool(x, **attrs):
-    patches = _patches(x, np.nan, **attrs)
-    return np.nansum(patches, -1) / np.isfinite(patches).sum(-1)
+    return _patches(x, 0, **attrs).sum(-1) / _patches(np.ones(x.shape), 0, **attrs).sum(-1)
 
 
 @op(spec=_float_pool_spec, cost=_window_flops, samples=_samples("x"), analytic=True, ulp=8, oracle=_oracle_avg_pool)

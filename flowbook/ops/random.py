@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from flowbook.errors import ArgumentError, DTypeError
 from flowbook.graph.opdef import Sample, structured_op
 from flowbook.graph.types import TensorSpec, as_dtype, known_shape
@@ -25,10 +27,42 @@ def _spec(like, shape, dtype, seed):
     return TensorSpec(known_shape(shape) if like is None else like.shape, as_dtype(dtype))
 
 
-def _float_spec(like=None, *, shape, dtype, seed, **attrs):
+def _float_spec(like, shape, dtype, seed):
     spec = _spec(like, shape, dtype, seed)
     if spec.dtype.kind != "f":
         raise DTypeError(f"uniform and normal numbers are floats, not {spec.dtype.name}", hint="fb.random.integers")
+    return spec
+
+
+def _uniform_spec(like=None, *, shape, low, high, dtype, seed):
+    if not low <= high:
+        raise ArgumentError(f"low {low} is above high {high}")
+    return _float_spec(like, shape, dtype, seed)
+
+
+def _normal_spec(like=None, *, shape, mean, scale, dtype, seed):
+    if not scale >= 0:
+        raise ArgumentError(f"the standard deviation is {scale}", hint="0 or more")
+    return _float_spec(like, shape, dtype, seed)
+
+
+def _bernoulli_spec(like=None, *, shape, p, seed):
+    if not 0 <= p <= 1:
+        raise ArgumentError(f"{p} is not a probability", hint="from 0 to 1")
+    return _spec(like, shape, "bool", seed)
+
+
+def _integer_spec(like=None, *, shape, low, high, dtype, seed):
+    spec = _spec(like, shape, dtype, seed)
+    if spec.dtype.kind not in "iu":
+        raise DTypeError(f"random integers are no {spec.dtype.name}", hint="fb.random.uniform or bernoulli")
+    if type(low) is not int or type(high) is not int:
+        raise ArgumentError(f"the bounds {low!r} and {high!r} are not both ints")
+    if low >= high:
+        raise ArgumentError(f"no integer is in [{low}, {high})", hint="high is not included")
+    limits = np.iinfo(spec.dtype)
+    if low < limits.min or high - 1 > limits.max:
+        raise ArgumentError(f"{spec.dtype.name} does not hold all of [{low}, {high})", hint="another dtype=")
     return spec
 
 
@@ -49,7 +83,7 @@ def _samples(*attrs):
 
 
 @structured_op(
-    spec=_float_spec,
+    spec=_uniform_spec,
     cost=per_element(2),
     stateful=True,
     hidden=True,
@@ -66,7 +100,7 @@ def random_uniform(ctx, like=None, *, shape, low=0.0, high=1.0, dtype="float32",
 
 
 @structured_op(
-    spec=_float_spec,
+    spec=_normal_spec,
     cost=per_element(30),
     stateful=True,
     hidden=True,
@@ -91,7 +125,7 @@ random_normal.gradient(_shape_only)
 
 
 @structured_op(
-    spec=lambda like=None, *, shape, p, seed: _spec(like, shape, "bool", seed),
+    spec=_bernoulli_spec,
     cost=per_element(),
     stateful=True,
     hidden=True,
@@ -101,13 +135,6 @@ random_normal.gradient(_shape_only)
 def random_bernoulli(ctx, like=None, *, shape, p=0.5, seed=None):
     """True with probability ``p``, rounded to a multiple of 2**-32."""
     return _draw(ctx, like, shape, seed, 32, philox.bernoulli, p)
-
-
-def _integer_spec(like=None, *, shape, low, high, dtype, seed):
-    spec = _spec(like, shape, dtype, seed)
-    if spec.dtype.kind not in "iu":
-        raise DTypeError(f"random integers are no {spec.dtype.name}", hint="fb.random.uniform or bernoulli")
-    return spec
 
 
 @structured_op(

@@ -13,7 +13,7 @@ from flowbook.errors import ArgumentError, ShapeError
 from flowbook.graph.opdef import Sample, op
 from flowbook.graph.types import TensorSpec, as_dtype, float_dtype, format_shape, normalize_axes, normalize_axis
 from flowbook.ops.broadcasting import broadcast_as
-from flowbook.ops.elementwise import exp, maximum
+from flowbook.ops.elementwise import equal, exp, maximum, where
 from flowbook.ops.layout import expand_dims
 from flowbook.ops.rules import cast_float, no_flops, per_input_element, reject_bool
 from flowbook.ops.samples import calls, draw
@@ -67,14 +67,13 @@ def _arg_spec(x, *, axis=None, keepdims=False):
 
 def _aligned(node, value):
     """A value in the shape of the result, so that it broadcasts against the input: reduced axes are put back."""
-    axis = node.attrs["axis"]
+    axis, shape = node.attrs["axis"], node.inputs[0].shape
     if node.attrs["keepdims"] or axis is None:
         return value
-    axes = normalize_axes(axis, node.inputs[0].spec.rank)
-    return value if axes == tuple(range(len(axes))) else expand_dims(value, axes)
+    axes = None if shape is None else normalize_axes(axis, len(shape))
+    return value if axes is not None and axes == tuple(range(len(axes))) else expand_dims(value, axis)
 
 
-_ALONE = (Sample(((2, 3),), {"axis": ()}), Sample(((),)))  # every entry is a group of its own
 _AXES = (
     Sample(((3, 4),)),
     Sample(((3, 4),), {"axis": 0}),
@@ -83,7 +82,8 @@ _AXES = (
     Sample(((2, 3, 4),), {"axis": (0, -1)}),
     Sample(((2, 3, 4),), {"axis": (-1, 1), "keepdims": True}),
     Sample(((2, 3),), {"keepdims": True}),
-    *_ALONE,
+    Sample(((2, 3),), {"axis": ()}),
+    Sample(((),)),
     Sample(((0, 5),), {"axis": 1}),
 )
 _EMPTY = (Sample(((0, 5),)), Sample(((0, 5),), {"axis": 0}))
@@ -201,9 +201,7 @@ def _var_spec(x, *, axis=None, correction=0, keepdims=False):
     return _float_spec(x, axis=axis, keepdims=keepdims)
 
 
-_UNBIASED = Sample(((3, 4),), {"axis": 0, "correction": 1})
-_SPREADS = calls(*_AXES, *_INTEGERS, _UNBIASED)
-_ROOTS = calls(*[each for each in _AXES if each not in _ALONE], *_INTEGERS, _UNBIASED)  # sqrt has a kink at 0
+_SPREADS = calls(*_AXES, *_INTEGERS, Sample(((3, 4),), {"axis": 0, "correction": 1}))
 
 
 @op(spec=_var_spec, cost=per_input_element(4), samples=_SPREADS, ulp=16)
@@ -222,8 +220,7 @@ def var(xp, x, *, axis=None, correction=0, keepdims=False):
 def _spread_gradient(node, dy, factor):
     x, axis = node.inputs[0], node.attrs["axis"]
     weight = _weight(x, axis, node.attrs["correction"])
-    scaled = dy * (factor * weight) if factor != 1 else dy * weight
-    return _aligned(node, scaled) * (x - mean(x, axis=axis, keepdims=True))
+    return _aligned(node, dy * (weight * factor)) * (x - mean(x, axis=axis, keepdims=True))
 
 
 @var.gradient
@@ -231,15 +228,16 @@ def _(node, dy):
     return _spread_gradient(node, dy, 2.0)
 
 
-@op(spec=_var_spec, cost=per_input_element(4), samples=_ROOTS, ulp=16)
+@op(spec=_var_spec, cost=per_input_element(4), samples=_SPREADS, ulp=16)
 def std(xp, x, *, axis=None, correction=0, keepdims=False):
-    """Standard deviation over ``axis``: the root of `var`. Its gradient is nan where it is 0."""
+    """Standard deviation over ``axis``: the root of `var`. Where it is 0, so is its gradient."""
     return xp.sqrt(var.opdef.kernel(xp, x, axis=axis, correction=correction, keepdims=keepdims))
 
 
 @std.gradient
 def _(node, dy):
-    return _spread_gradient(node, dy / node.outputs[0], 1)
+    y = node.outputs[0]
+    return _spread_gradient(node, dy / where(equal(y, 0), math.inf, y), 1.0)
 
 
 # ------------------------------------------------------------------------------------------------ extremes
@@ -271,38 +269,41 @@ def min(xp, x, *, axis=None, keepdims=False):
 
 
 def _share(node, dy):
-    return _aligned(node, dy) * tie_share(node.inputs[0], _aligned(node, node.outputs[0]), axis=node.attrs["axis"])
+    x, axis = node.inputs[0], node.attrs["axis"]
+    return _aligned(node, dy) * tie_share(x, axis=axis, largest=node.op == "max")
 
 
 max.gradient(_share)
 min.gradient(_share)
 
 
-def _tie_share_oracle(x, y, *, axis=None):
-    hit = ((x == y) | np.isnan(x)).astype(float)
-    return hit / hit.sum(axis, keepdims=True)
+def _tie_share_oracle(x, *, axis=None, largest=True):
+    peak = (np.max if largest else np.min)(x, axis=axis, keepdims=True)
+    hit = np.where(np.isnan(peak), np.isnan(x), x == peak)
+    return hit / np.sum(hit, axis=axis, keepdims=True)
 
 
 @op(
-    spec=lambda x, y, *, axis=None: x,
+    spec=lambda x, *, axis=None, largest=True: x,
     cost=per_input_element(4),
     samples=calls(
-        Sample((np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]]), np.array([[3.0], [2.0]])), {"axis": 1}, "ties"),
-        Sample((np.array([[1.0, 3.0], [3.0, np.nan]]), np.array(np.nan)), {"axis": None}, "ties"),
-        Sample((np.array([[1.0, 3.0], [3.0, 3.0]]), np.array([3.0, 3.0])), {"axis": 0}, "ties"),
+        ((3, 4),),
+        Sample(((2, 3, 4),), {"axis": (0, -1), "largest": False}),
+        Sample((np.array([[1.0, 3.0, 3.0], [2.0, 2.0, np.nan]]),), {"axis": 1}, "ties"),
     ),
     oracle=_tie_share_oracle,
     hidden=True,
 )
-def tie_share(xp, x, y, *, axis=None):
-    """1/k at the k entries of x that equal their extreme y (over ``axis``), 0 elsewhere. Piecewise constant."""
-    hit = ((x == y) | (x != x)).astype(x.dtype)
+def tie_share(xp, x, *, axis=None, largest=True):
+    """1/k at the k entries over ``axis`` that are the largest (or smallest), 0 elsewhere. Piecewise constant."""
+    peak = (xp.max if largest else xp.min)(x, axis=axis, keepdims=True)
+    hit = ((x == peak) | (x != x)).astype(x.dtype)
     return hit / xp.sum(hit, axis=axis, keepdims=True)
 
 
 @tie_share.gradient
 def _(node, dy):
-    return None, None
+    return None
 
 
 _ARGS = calls(
@@ -311,7 +312,7 @@ _ARGS = calls(
 
 
 @op(spec=_arg_spec, cost=per_input_element(), samples=_ARGS, nondifferentiable="its result is an index")
-def argmax(xp, x, *, axis=None, keepdims=False):
+def argmax(xp, x, *, axis: int | None = None, keepdims=False):
     """Index (int64) of the largest entry along ``axis``, the first of several; ``None`` counts through all of x.
 
     >>> import flowbook as fb
@@ -322,7 +323,7 @@ def argmax(xp, x, *, axis=None, keepdims=False):
 
 
 @op(spec=_arg_spec, cost=per_input_element(), samples=_ARGS, nondifferentiable="its result is an index")
-def argmin(xp, x, *, axis=None, keepdims=False):
+def argmin(xp, x, *, axis: int | None = None, keepdims=False):
     """Index (int64) of the smallest entry along ``axis``, the first of several; ``None`` counts through all of x."""
     return xp.argmin(x, axis=axis, keepdims=keepdims)
 

@@ -23,15 +23,13 @@ def pair(value: Any, what: str) -> tuple[int, int]:
 class Axis(NamedTuple):
     """A window that slides along one axis."""
 
-    size: int
+    size: Any  # an int, except in spec rules, where it may be open
     stride: int
     dilation: int
     same: bool
 
-    def count(self, length: Dim) -> Dim:
-        """How many places it has, as far as known; ``ShapeError`` when it does not fit."""
-        if not isinstance(length, int) or (not self.same and not isinstance(self.size, int)):
-            return length if self.same and self.stride == 1 else None
+    def places(self, length: int) -> int:
+        """How many places it has; ``ShapeError`` when it does not fit."""
         if self.same:
             return -(-length // self.stride)
         span = (self.size - 1) * self.dilation + 1
@@ -41,11 +39,17 @@ class Axis(NamedTuple):
             )
         return (length - span) // self.stride + 1
 
-    def padding(self, length: int, count: int) -> tuple[int, int]:
+    def slide(self, length: Dim) -> Dim:
+        """The same, as far as known where sizes are open."""
+        if isinstance(length, int) and (self.same or isinstance(self.size, int)):
+            return self.places(length)
+        return length if self.same and self.stride == 1 else None
+
+    def padding(self, length: int, places: int) -> tuple[int, int]:
         """Elements to add before and after."""
         if not self.same:
             return 0, 0
-        total = max((count - 1) * self.stride + (self.size - 1) * self.dilation + 1 - length, 0)
+        total = max((places - 1) * self.stride + (self.size - 1) * self.dilation + 1 - length, 0)
         return total // 2, total - total // 2
 
 
@@ -62,7 +66,7 @@ def slide(x: TensorSpec, along: tuple[Axis, Axis]) -> tuple[Dim, Dim]:
     """Height and width of the result, as far as known."""
     if x.rank != 4:
         raise ShapeError(f"x has rank {x.rank}", hint="images are (batch, height, width, channels)")
-    return along[0].count(x.dims[1]), along[1].count(x.dims[2])
+    return along[0].slide(x.dims[1]), along[1].slide(x.dims[2])
 
 
 class Grid:
@@ -75,7 +79,7 @@ class Grid:
         _, self.height, self.width, _ = shape
         self.shape = shape
         self.along = vertical, horizontal = along
-        self.rows, self.columns = vertical.count(self.height), horizontal.count(self.width)
+        self.rows, self.columns = vertical.places(self.height), horizontal.places(self.width)
         self.top, bottom = vertical.padding(self.height, self.rows)
         self.left, right = horizontal.padding(self.width, self.columns)
         self.padded = (shape[0], self.top + self.height + bottom, self.left + self.width + right, shape[3])
@@ -141,9 +145,7 @@ def _places(axis: Axis, tap: int, count: int) -> slice:
 
 def cells(axis: Axis, length: int) -> list[int]:
     """For each place of the window, how many of its elements are not padding."""
-    count = axis.count(length)
+    count = axis.places(length)
     before, _ = axis.padding(length, count)
     starts = [place * axis.stride - before for place in range(count)]
     return [sum(0 <= start + tap * axis.dilation < length for tap in range(axis.size)) for start in starts]
-
-

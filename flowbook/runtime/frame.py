@@ -9,7 +9,7 @@ A control-flow step runs its body in a frame of its own, kept as a child, so tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 from flowbook.compile.plan import Plan, Step
 from flowbook.errors import FlowError
 from flowbook.graph.node import Node, Tensor
+from flowbook.graph.types import TensorSpec
 from flowbook.runtime.context import Run, body_plan
 from flowbook.runtime.executor import located, perform
 from flowbook.runtime.slots import SlotTable
@@ -47,6 +48,11 @@ class Frame:
     def next(self) -> Step | None:
         """The step that comes next, or ``None`` at the end."""
         return self.plan.steps[self.position] if self.position < len(self.plan.steps) else None
+
+    def spec(self, slot: int) -> TensorSpec:
+        """Shape and dtype of the value that is in a slot."""
+        value = np.asarray(self.values[slot])
+        return TensorSpec(value.shape, value.dtype)
 
     def forward(self) -> Step:
         """Do the next step: replay it when it is recorded, else compute it."""
@@ -110,7 +116,9 @@ class Frame:
 
     def dependents(self, slot: int) -> tuple[list[Step], list[int]]:
         """The steps that compute from a slot, in order, and the pinned slots whose own value depends on it."""
-        dirty, steps, stale = {slot}, [], []
+        dirty: set[int | None] = {slot}
+        steps: list[Step] = []
+        stale: list[int] = []
         for step in self.plan.steps[self.table.maker.get(slot, -1) + 1 :]:
             if not dirty.isdisjoint(step.inputs):
                 free = [each for each in step.outputs if each not in self.pins]
@@ -142,9 +150,16 @@ class Frame:
         self.pins.update((each, STALE) for each in stale)
         return len(done)
 
-    def forget(self, steps: Any) -> None:
+    def forget(self, steps: Iterable[Step]) -> None:
         """These steps, beyond the position, are to be computed anew."""
         for step in steps:
             self.recorded[step.index] = False
             self.children.pop(step.index, None)
             self.times.pop(step.index, None)
+
+    def forget_current(self) -> None:
+        """The control-flow step whose body is being stepped comes out differently, and so does what depends on it."""
+        step = self.plan.steps[self.position]
+        self.recorded[step.index] = False
+        for slot in step.outputs:
+            self.forget(self.dependents(slot)[0])

@@ -5,7 +5,7 @@ Plans know slots, users know tensors and names. Steppers and traces translate wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,7 +13,7 @@ from flowbook.compile.plan import Plan, Step
 from flowbook.errors import SessionError
 from flowbook.graph.body import Body
 from flowbook.graph.graph import Graph
-from flowbook.graph.node import Node, Tensor
+from flowbook.graph.node import Node, Tensor, Variable
 
 
 class SlotTable:
@@ -26,8 +26,10 @@ class SlotTable:
         self.plan = plan
         self.graph = graph
         self.maker: dict[int, int] = {slot: step.index for step in plan.steps for slot in step.outputs}
-        self.fed = frozenset(resolved(tensor) for tensor, _ in plan.feeds)
-        self.slots: dict[Tensor, int] = {resolved(tensor): slot for tensor, slot in (*plan.feeds, *plan.states)}
+        # Whatever is written, a fed variable keeps its feed; a body's captures, which are feeds too, do not.
+        self.fed = frozenset(each for tensor, _ in plan.feeds if isinstance(each := resolved(tensor), Variable))
+        sources: tuple[tuple[Tensor, int], ...] = (*plan.feeds, *plan.states)
+        self.slots: dict[Tensor, int] = {resolved(tensor): slot for tensor, slot in sources}
         self.names: dict[int, str] = {slot: tensor.name for tensor, slot in self.slots.items()}
         self.nodes: dict[Node, int] = {}
         self.versions: dict[Tensor, list[tuple[int, int]]] = {}  # of a written variable: (step, slot of the new value)
@@ -50,9 +52,9 @@ class SlotTable:
             return
         self.nodes[step.node] = step.index
         operands = step.node.record.inputs
-        for operand, slot in zip(operands, step.inputs, strict=False):
-            if isinstance(operand, Tensor) and slot is not None:
-                self._add_operand(operand, slot)
+        for operand, source in zip(operands, step.inputs, strict=False):
+            if isinstance(operand, Tensor) and source is not None:
+                self._add_operand(operand, source)
         for tensor, slot in zip(step.node.tensors, step.outputs, strict=False):
             self.slots.setdefault(tensor, slot)  # a fed output keeps its feed
         for variable, slot in written(step):
@@ -61,7 +63,7 @@ class SlotTable:
     def _add_operand(self, tensor: Tensor, slot: int) -> None:
         """A constant is known only by who reads it; what a copy hands on is asked for as what was copied."""
         while slot in self.maker and self.plan.steps[self.maker[slot]].node is None:
-            source = self.plan.steps[self.maker[slot]].inputs[0]
+            (source,) = self.plan.steps[self.maker[slot]].inputs
             assert source is not None
             slot = source
         if slot not in self.maker:
@@ -71,13 +73,15 @@ class SlotTable:
     def tensor(self, what: Any) -> Tensor | None:
         """The tensor of this plan that ``what`` (a tensor, a node or a name) means, or ``None``."""
         if isinstance(what, str):
-            return _only(what, self._tensors.get(what, ()))
+            found: Tensor | None = _only(what, self._tensors.get(what, ()))
+            return found
         if isinstance(what, Node):
             what = next(iter(moved(what).tensors), None)
         if not isinstance(what, Tensor):
             return None
         tensor: Tensor | None = resolved(what)
-        bodies, graph = [], self.graph
+        bodies: list[Body] = []
+        graph = self.graph
         while isinstance(graph, Body) and tensor is not None and graph is not tensor.graph:
             bodies.append(graph)
             graph = graph.parent
@@ -96,9 +100,9 @@ class SlotTable:
     def step(self, what: Any) -> int | None:
         """The index of the step that computes a tensor, node or name, or ``None``."""
         if isinstance(what, str):
-            found = _only(what, [self.plan.steps[index] for index in self._steps.get(what, ())])
-            if found is not None:
-                return found.index
+            step: Step | None = _only(what, [self.plan.steps[index] for index in self._steps.get(what, ())])
+            if step is not None:
+                return step.index
             what = self.tensor(what)
         if isinstance(what, Node):
             return self.nodes.get(moved(what))
@@ -148,6 +152,16 @@ def written(step: Step) -> list[tuple[Tensor, int]]:
 def bodies_of(step: Step) -> list[Body]:
     """The sub-graphs that a control-flow step holds."""
     return [each for each in step.attrs.values() if isinstance(each, Body)] if step.attrs else []
+
+
+def body_nodes(body: Body) -> Iterator[Node]:
+    """The nodes that a body and the bodies inside it compute."""
+    for node in body.nodes:
+        if not node.opdef.source:
+            yield node
+            for inner in node.attrs.values():
+                if isinstance(inner, Body):
+                    yield from body_nodes(inner)
 
 
 def unknown(what: Any, close: Sequence[str]) -> SessionError:

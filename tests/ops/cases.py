@@ -89,11 +89,11 @@ def locked(values: Iterable[Any]) -> tuple[Any, ...]:
     return tuple(result)
 
 
-def compute(op: OpDef, inputs: Sequence[Any], attrs: Mapping[str, Any]) -> tuple[Any, ...]:
+def compute(op: OpDef, inputs: Sequence[Any], attrs: Mapping[str, Any], xp: Any = np) -> tuple[Any, ...]:
     """The outputs of the reference kernel, as a tuple. As in a run, a 0-d one may be a NumPy scalar."""
     attrs = {**op.defaults, **{name: freeze(value) for name, value in attrs.items()}}
     with np.errstate(all="ignore"):
-        result = op.kernel(np, *inputs, **attrs)
+        result = op.kernel(xp, *inputs, **attrs)
     return tuple(result) if isinstance(result, (tuple, list)) else (result,)
 
 

@@ -5,18 +5,16 @@ They are functions of a declaration, not of a name, so that `test_planted.py` ca
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 import flowbook as fb
-from flowbook.errors import FlowError
-from flowbook.graph.node import Tensor
+from flowbook.errors import FlowError, RunError
 from flowbook.graph.opdef import OpDef, Sample
 from flowbook.graph.types import TensorSpec
-from tests.ops.cases import build, cast, compute, elementwise, evaluate, fits, invoke, is_float, locked
+from tests.ops.cases import build, cast, compute, elementwise, fits, invoke, is_float, locked
 
 # ------------------------------------------------------------------------------------------------ results
 
@@ -145,118 +143,6 @@ def check_spec(op: OpDef, sample: Sample) -> None:
             assert spec.shape is not None or what.startswith("no rank"), text
 
 
-# ------------------------------------------------------------------------------------------------ gradients
-
-_STEP = 2.0**-12  # five points: the truncation is of order h**4, the rounding of order eps / h
-
-
-def _like(tensors: Sequence[Tensor], values: Sequence[Any], rng: Any) -> dict[Tensor, Any]:
-    """A placeholder and random weights for each tensor."""
-    return {
-        fb.placeholder(value.shape, value.dtype.name): rng.uniform(0.5, 1.5, value.shape)
-        for _, value in zip(tensors, values, strict=True)
-    }
-
-
-def compare(
-    fs: Sequence[Tensor], weights: Sequence[Any], xs: Sequence[Tensor], gs: Sequence[Any], feeds: Any, tolerance: float
-) -> None:
-    """The values ``gs`` against five-point differences of the weighted sum of ``fs`` along two directions: one in
-    which no terms of the sum can cancel, and a random one."""
-    rng = np.random.default_rng(7)
-    for aligned in (True, False):
-        signs = [np.where(g >= 0, 1.0, -1.0) if aligned else rng.choice([-1.0, 1.0], g.shape) for g in gs]
-        directions = [rng.uniform(0.5, 1.0, g.shape) * sign for g, sign in zip(gs, signs, strict=True)]
-        values = []
-        for t in (-2, -1, 1, 2):
-            moved = {x: np.asarray(feeds[x] + t * _STEP * d) for x, d in zip(xs, directions, strict=True)}
-            values.append(evaluate(fs, {**feeds, **moved}))
-        terms, rounding = [], 0.0
-        for w, a, b, c, d in zip(weights, *values, strict=True):
-            terms.append(w * ((a - d) - 8 * (b - c)) / (12 * _STEP))
-            epsilon = 4 * float(np.finfo(a.dtype).eps)
-            rounding += float(np.sum(np.abs(w) * np.maximum(np.abs(a), np.abs(d)))) * epsilon / _STEP
-        parts = [g * d for g, d in zip(gs, directions, strict=True)]
-        numeric, analytic = (float(sum(np.sum(each) for each in group)) for group in (terms, parts))
-        scale = float(sum(np.sum(np.abs(each)) for group in (terms, parts) for each in group))
-        error = abs(numeric - analytic)
-        assert error <= tolerance * scale + rounding, (
-            f"along {'the gradient' if aligned else 'a random direction'} the gradient says {analytic!r}, "
-            f"differences say {numeric!r} (error {error:.1e}, scale {scale:.1e})"
-        )
-
-
-def repeated(sample: Sample) -> Sample | None:
-    """The sample with one array for two operands, when two have the same shape."""
-    inputs = list(sample.inputs)
-    for i, j in itertools.combinations(range(len(inputs)), 2):
-        if is_float(inputs[i]) and is_float(inputs[j]) and inputs[i].shape == inputs[j].shape:
-            inputs[j] = inputs[i]
-            return sample._replace(inputs=tuple(inputs))
-    return None
-
-
-def check_gradient(op: OpDef, sample: Sample, order: int = 1) -> None:
-    """The gradient against differences, in float64; with ``order=2`` the gradient of the gradient."""
-    rng = np.random.default_rng(5)
-    with fb.Graph().as_default():
-        call = build(op, cast(sample.inputs, "float64"), sample.attrs)
-        assert call.xs and call.ys, f"{op.name}: a sample without float arrays has no gradient"
-        fs, xs, feeds = call.ys, call.xs, dict(call.feeds)
-        for _ in range(order):
-            weights = _like(fs, evaluate(fs, feeds), rng)
-            gs = fb.gradients(fs, xs, list(weights), unconnected="zeros")
-            last = fs, list(weights.values()), xs, gs
-            for x, g in zip(xs, gs, strict=True):
-                assert g.spec == x.spec, f"{op.name}: the gradient of {x} is {g}"
-            feeds.update(weights)
-            fs, xs = gs, [*xs, *weights]
-        fs, factors, xs, gs = last
-        feeds = {tensor: feeds[tensor] for tensor in feeds}
-        compare(fs, factors, xs, evaluate(gs, feeds), feeds, tolerance=2e-8)
-
-
-def check_complex_step(op: OpDef, sample: Sample) -> None:
-    """The gradient of an analytic op against the kernel on complex numbers: exact to rounding, so that no error of
-    1e-12 hides. Squire and Trapp, "Using complex variables to estimate derivatives", 1998."""
-    rng = np.random.default_rng(5)
-    inputs = cast(sample.inputs, "float64")
-    with fb.Graph().as_default():
-        call = build(op, inputs, sample.attrs)
-        feeds = dict(call.feeds)
-        weights = _like(call.ys, evaluate(call.ys, feeds), rng)
-        gs = evaluate(fb.gradients(call.ys, call.xs, list(weights), unconnected="zeros"), {**feeds, **weights})
-    directions = {id(feeds[x]): rng.uniform(0.5, 1.0, g.shape) * np.where(g >= 0, 1, -1) for x, g in zip(call.xs, gs)}
-    tiny = 1e-30
-    moved = [each + 1j * tiny * directions[id(each)] if is_float(each) else each for each in inputs]
-    outputs = compute(op, moved, sample.attrs)
-    exact = float(sum(np.sum(w * y.imag / tiny) for w, y in zip(weights.values(), outputs, strict=True)))
-    analytic = float(sum(np.sum(g * directions[id(feeds[x])]) for x, g in zip(call.xs, gs, strict=True)))
-    assert abs(exact - analytic) <= 1e-12 * abs(exact), f"{op.name}: {analytic!r}, the complex step says {exact!r}"
-
-
-def check_gradient_unknown(op: OpDef, sample: Sample) -> None:
-    """The gradients are the same when sizes, or even ranks, are unknown while they are built."""
-    inputs = cast(sample.inputs, "float64")
-    results = []
-    for shape_of in (None, lambda value: (None,) * value.ndim, lambda value: None):
-        with fb.Graph().as_default():
-            try:
-                call = build(op, inputs, sample.attrs, shape_of)
-                values = evaluate(call.ys, call.feeds)
-                weights = {fb.placeholder(v.shape, "float64"): np.cos(np.arange(v.size)).reshape(v.shape) for v in values}
-                gs = fb.gradients(call.ys, call.xs, list(weights), unconnected="zeros")
-                hs = fb.gradients(gs, call.xs, unconnected="zeros")
-            except FlowError as error:
-                assert shape_of is not None and refused(error), f"{op.name}: {error}"
-                continue
-            results.append(evaluate([*gs, *hs], {**call.feeds, **weights}))
-    for other in results[1:]:
-        for a, b, x in zip(results[0], other, [*call.xs, *call.xs], strict=True):
-            assert a.shape == b.shape == call.feeds[x].shape, f"{op.name}: {a.shape} and {b.shape}"
-            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14)
-
-
 # ------------------------------------------------------------------------------------------------ special points
 
 MODERATE = (0.0, -0.0, 1e-300, 1.0, -1.0, 0.5, -2.0, 20.0, -20.0, 100.0, -1000.0)
@@ -271,7 +157,7 @@ def special_values(dtype: Any, values: Sequence[float] = MODERATE + EXTREME) -> 
     return np.array([own.get(value, value) for value in values], dtype)
 
 
-def special_inputs(op: OpDef, sample: Sample, dtype: str, values: Sequence[float] = MODERATE + EXTREME) -> Iterator[Any]:
+def special_inputs(op: OpDef, sample: Sample, dtype: str, values: Sequence[float]) -> Iterator[Any]:
     """The operands of a sample with special numbers in them: for an elementwise op all combinations at once, for
     others one number at a time."""
     numbers = special_values(dtype, values)
@@ -302,42 +188,12 @@ def check_special(op: OpDef, sample: Sample, dtype: str = "float64") -> None:
     if dtype != "float64" and not elementwise(op):  # sums of huge numbers overflow, which the wider oracle does not see
         values = MODERATE
     for inputs in special_inputs(op, sample, dtype, values):
-        outputs = compute(op, locked(inputs), sample.attrs)
+        try:
+            outputs = compute(op, locked(inputs), sample.attrs)
+        except RunError:  # check_finite and its like refuse what they were made to refuse
+            continue
         for output, wanted in zip(outputs, expected(op, inputs, sample.attrs), strict=True):
             assert_close(op, output, wanted)
-
-
-def check_special_gradient(op: OpDef, sample: Sample) -> None:
-    """Gradients at special points raise nothing, and are numbers (infinity allowed) wherever the values are finite
-    and the operands moderate."""
-    for values in (MODERATE, EXTREME):
-        for inputs in special_inputs(op, sample, "float64", values):
-            with fb.Graph().as_default():
-                call = build(op, inputs, sample.attrs)
-                outputs = evaluate(call.ys, call.feeds)
-                gs = evaluate(fb.gradients(call.ys, call.xs, unconnected="zeros"), call.feeds)
-            if values is MODERATE and not elementwise(op) and all(np.isfinite(y).all() for y in outputs):
-                assert not any(np.isnan(g).any() for g in gs), f"{op.name}: nan in the gradient of {inputs}"
-            if values is MODERATE and elementwise(op):
-                (y,) = outputs
-                cut = [np.broadcast_to(call.feeds[x], y.shape)[np.isfinite(y)] for x in call.xs]
-                _check_no_nan(op, call, cut, np.isfinite(y), sample)
-
-
-def _check_no_nan(op: OpDef, call: Any, cut: Sequence[Any], finite: Any, sample: Sample) -> None:
-    """The gradient at the points alone where the value is finite (elsewhere sums over broadcast axes would mix)."""
-    points = dict(zip(call.xs, cut, strict=True))
-    inputs = [points.get(each, call.feeds.get(each)) if isinstance(each, Tensor) else each for each in call.operands]
-    inputs = [
-        np.broadcast_to(each, finite.shape)[finite] if isinstance(each, np.ndarray) and each.shape != cut[0].shape else each
-        for each in inputs
-    ]
-    with fb.Graph().as_default():
-        again = build(op, inputs, sample.attrs)
-        gs = evaluate(fb.gradients(again.ys, again.xs, unconnected="zeros"), again.feeds)
-    for g in gs:
-        where = np.isnan(g)
-        assert not where.any(), f"{op.name}: the gradient is nan at {[np.asarray(each)[where] for each in cut]}"
 
 
 # ------------------------------------------------------------------------------------------------ memory layouts
@@ -390,12 +246,3 @@ def check_declared(op: OpDef) -> None:
             specs_of(op, sample.inputs, sample.attrs)
         except FlowError as error:
             raise AssertionError(f"{op.name}: its own sample {sample.note} is refused: {error}") from error
-
-
-def check_shared(op: OpDef, inputs: Sequence[Any], wanted: Sequence[Any], attrs: Mapping[str, Any] = {}) -> None:
-    """The gradient of the sum of the result is exactly what is documented for these operands."""
-    with fb.Graph().as_default():
-        call = build(op, inputs, attrs)
-        gs = evaluate(fb.gradients(call.ys, call.xs, unconnected="zeros"), call.feeds)
-    for g, documented in zip(gs, wanted, strict=True):
-        np.testing.assert_allclose(g, np.array(documented, float), rtol=1e-15, atol=0)

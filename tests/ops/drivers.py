@@ -10,7 +10,8 @@ import numpy as np
 
 import flowbook as fb
 from flowbook.graph.opdef import OpDef, Sample
-from tests.ops.cases import Call, build, evaluate, is_float
+from flowbook.graph.types import TensorSpec
+from tests.ops.cases import Call, build, evaluate
 
 
 def graph_of(op: OpDef, samples: Sequence[Sample]) -> tuple[fb.Graph, list[Any], dict[Any, Any]]:
@@ -30,7 +31,8 @@ def same_bytes(a: Sequence[Any], b: Sequence[Any], what: str) -> None:
     """Equal dtype, shape and bytes, one by one."""
     for index, (x, y) in enumerate(zip(a, b, strict=True)):
         x, y = np.asarray(x), np.asarray(y)
-        assert (x.dtype, x.shape) == (y.dtype, y.shape), f"{what}, fetch {index}: {x.dtype} {x.shape}, {y.dtype} {y.shape}"
+        specs = TensorSpec(x.shape, x.dtype), TensorSpec(y.shape, y.dtype)
+        assert specs[0] == specs[1], f"{what}, fetch {index}: {specs}"
         assert x.tobytes() == y.tobytes(), f"{what}, fetch {index}:\n{x}\n{y}"
 
 
@@ -65,8 +67,3 @@ def check_file(op: OpDef, samples: Sequence[Sample], path: Path) -> None:
     named = {loaded.element(tensor.name): value for tensor, value in feeds.items()}
     after = fb.Session(loaded).run([loaded.element(each.name) for each in fetches], named)
     same_bytes(before, after, "saved and loaded")
-
-
-def has_floats(sample: Sample) -> bool:
-    """Whether a sample has a float array."""
-    return any(map(is_float, sample.inputs))

@@ -33,11 +33,7 @@ def test_cost(case: Case) -> None:
     check_cost(case.op, case.sample)
 
 
-special = [
-    case
-    for case in cases()
-    if any(is_float(each) and each.size for each in case.sample.inputs)
-]
+special = [case for case in cases() if any(is_float(each) and each.size for each in case.sample.inputs)]
 
 
 @pytest.mark.parametrize("case", special, ids=str)
@@ -49,4 +45,5 @@ def test_special_points(case: Case, dtype: str) -> None:
 def test_there_are_cases() -> None:
     names = {case.op.name for case in cases()}
     assert {"add", "tanh", "where"} <= names
-    assert all(isinstance(value, (np.ndarray, int, float, bool, type(None))) for c in cases() for value in c.sample.inputs)
+    operands = [value for case in cases() for value in case.sample.inputs]
+    assert all(isinstance(each, (np.ndarray, int, float, bool, type(None))) for each in operands)

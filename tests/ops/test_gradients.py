@@ -7,59 +7,62 @@ import pytest
 
 import flowbook as fb
 from flowbook.errors import GradientError
-from tests.ops import checks
-from tests.ops.cases import Case, array_ops, build, cases, cast, compute, differentiable, is_float
+from tests.ops import derivatives
+from tests.ops.cases import Case, array_ops, build, cases, cast, compute, differentiable, evaluate, is_float
 
 # Ops whose rule is not the derivative of their value, by definition.
 BY_DEFINITION = {"stop_gradient": "it is constant for gradients"}
 
+# Notes of samples where a kink is met on purpose, or where what is left after cancellation is too small to measure.
+NOT_SMOOTH = ("ties", "kink", "large")
 
 
 def is_smooth(case: Case) -> bool:
     """Whether differences say something at a sample: floats in and out, all finite, and no kink met on purpose."""
-    if case.op.name in BY_DEFINITION or case.sample.note in ("ties", "kink"):
+    if case.op.name in BY_DEFINITION or case.sample.note in NOT_SMOOTH:
         return False
     inputs = cast(case.sample.inputs, "float64")
-    floats = [[each for each in group if is_float(each)] for group in (inputs, compute(case.op, inputs, case.sample.attrs))]
+    groups = inputs, compute(case.op, inputs, case.sample.attrs)
+    floats = [[each for each in group if is_float(each)] for group in groups]
     return all(floats) and all(np.isfinite(each).all() for group in floats for each in group)
 
 
 smooth = [case for case in cases(differentiable) if is_smooth(case)]
 every = pytest.mark.parametrize("case", smooth, ids=str)
-twice = [case for case in smooth if checks.repeated(case.sample)]
+twice = [case for case in smooth if derivatives.repeated(case.sample)]
 analytic = [case for case in smooth if case.op.analytic]
 drawn = [case for case in smooth if max(each.size for each in case.sample.inputs if is_float(each))]
 
 
 @every
 def test_first_order(case: Case) -> None:
-    checks.check_gradient(case.op, case.sample)
+    derivatives.check_gradient(case.op, case.sample)
 
 
 @every
 def test_second_order(case: Case) -> None:
-    checks.check_gradient(case.op, case.sample, order=2)
+    derivatives.check_gradient(case.op, case.sample, order=2)
 
 
 @every
 def test_unknown_shapes(case: Case) -> None:
-    checks.check_gradient_unknown(case.op, case.sample)
+    derivatives.check_gradient_unknown(case.op, case.sample)
 
 
 @pytest.mark.parametrize("case", twice, ids=str)
 @pytest.mark.parametrize("order", [1, 2])
 def test_repeated_input(case: Case, order: int) -> None:
-    checks.check_gradient(case.op, checks.repeated(case.sample), order)
+    derivatives.check_gradient(case.op, derivatives.repeated(case.sample), order)
 
 
 @pytest.mark.parametrize("case", analytic, ids=str)
 def test_complex_step(case: Case) -> None:
-    checks.check_complex_step(case.op, case.sample)
+    derivatives.check_complex_step(case.op, case.sample)
 
 
 @pytest.mark.parametrize("case", drawn, ids=str)
 def test_special_points(case: Case) -> None:
-    checks.check_special_gradient(case.op, case.sample)
+    derivatives.check_special_gradient(case.op, case.sample)
 
 
 stuck = [op for op in array_ops() if op.nondifferentiable]
@@ -90,5 +93,5 @@ def test_stop_gradient_stops() -> None:
     with fb.Graph().as_default():
         x = fb.placeholder((2,), "float64")
         (g,) = fb.gradients(fb.stop_gradient(x) * x, [x])
-        checks_value = checks.evaluate([g], {x: np.array([2.0, -3.0])})
-    np.testing.assert_array_equal(checks_value[0], [2.0, -3.0])
+        values = evaluate([g], {x: np.array([2.0, -3.0])})
+    np.testing.assert_array_equal(values[0], [2.0, -3.0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from flowbook.graph.opdef import REGISTRY
-from tests.ops.checks import check_shared
+from tests.ops.derivatives import check_shared
 
 NAN, INF = np.nan, np.inf
 

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 import flowbook as fb
-from flowbook.graph.node import Tensor
 from flowbook.graph.opdef import REGISTRY, OpDef, Sample
 from flowbook.graph.types import TensorSpec
 from flowbook.ops import coverage
-from tests.ops import checks
+from tests.ops import checks, derivatives
 from tests.ops.cases import planted
 from tests.ops.counting import check_cost
 from tests.ops.drivers import check_drivers
@@ -64,9 +63,6 @@ def test_a_spec_that_is_wrong_for_unknown_dimensions_only() -> None:
 
 
 def test_a_spec_that_confuses_names() -> None:
-    def spec(x, y):
-        return TensorSpec(y.shape and (x.shape or ())[-2:-1] + y.shape, x.dtype)
-
     bad = planted(MULTIPLY, spec=lambda x, y: TensorSpec(x.dims[::-1] if "n0_0" in x.dims else x.dims, x.dtype))
     rejects(checks.check_spec, bad, XY)
 
@@ -114,30 +110,30 @@ def tanh_rule(factor: float = 1.0, second: float = 1.0) -> Callable[..., Any]:
 
 def test_a_wrong_gradient() -> None:
     bad = planted(TANH, gradient=tanh_rule(1 + 1e-6))
-    assert "differences say" in rejects(checks.check_gradient, bad, X)
+    assert "differences say" in rejects(derivatives.check_gradient, bad, X)
 
 
 def test_a_wrong_gradient_that_differences_cannot_see() -> None:
     bad = planted(TANH, gradient=tanh_rule(1 + 1e-11))
-    checks.check_gradient(bad, X)
-    assert "complex step" in rejects(checks.check_complex_step, bad, X)
+    derivatives.check_gradient(bad, X)
+    assert "complex step" in rejects(derivatives.check_complex_step, bad, X)
 
 
 def test_a_wrong_second_order() -> None:
     bad = planted(TANH, gradient=tanh_rule(second=1 + 1e-5))
-    checks.check_gradient(bad, X)
-    checks.check_complex_step(bad, X)
-    rejects(checks.check_gradient, bad, X, 2)
+    derivatives.check_gradient(bad, X)
+    derivatives.check_complex_step(bad, X)
+    rejects(derivatives.check_gradient, bad, X, 2)
 
 
 def test_a_gradient_wrong_for_one_operand() -> None:
     bad = planted(MULTIPLY, gradient=lambda node, dy: (dy * node.inputs[1], dy * node.inputs[1]))
-    rejects(checks.check_gradient, bad, XY)
+    rejects(derivatives.check_gradient, bad, XY)
 
 
 def test_a_gradient_lost_to_one_operand() -> None:
     bad = planted(MULTIPLY, gradient=lambda node, dy: (dy * node.inputs[1], None))
-    rejects(checks.check_gradient, bad, XY)
+    rejects(derivatives.check_gradient, bad, XY)
 
 
 def test_a_gradient_that_forgets_repeated_operands() -> None:
@@ -146,14 +142,14 @@ def test_a_gradient_that_forgets_repeated_operands() -> None:
         return dy * y, None if x is y else dy * x
 
     same = Sample((np.array([1.0, 2.0]), np.array([3.0, -1.0])))
-    checks.check_gradient(planted(MULTIPLY, gradient=rule), same)
-    rejects(checks.check_gradient, planted(MULTIPLY, gradient=rule), checks.repeated(same))
+    derivatives.check_gradient(planted(MULTIPLY, gradient=rule), same)
+    rejects(derivatives.check_gradient, planted(MULTIPLY, gradient=rule), derivatives.repeated(same))
 
 
 def test_a_gradient_that_forgets_broadcasting() -> None:
     bad = planted(MULTIPLY, broadcasts=False)
-    rejects(checks.check_gradient, bad, XY)
-    rejects(checks.check_gradient_unknown, bad, XY)
+    rejects(derivatives.check_gradient, bad, XY)
+    rejects(derivatives.check_gradient_unknown, bad, XY)
 
 
 def test_wrong_tie_sharing() -> None:
@@ -162,17 +158,17 @@ def test_wrong_tie_sharing() -> None:
         return fb.where(x >= y, dy, 0.0), fb.where(x >= y, 0.0, dy)
 
     bad = planted(MAXIMUM, gradient=rule)
-    checks.check_gradient(bad, XY)
+    derivatives.check_gradient(bad, XY)
     tie = Sample((np.array([1.0, 2.0]), np.array([1.0, 3.0])))
     with pytest.raises(AssertionError):
-        checks.check_shared(bad, tie.inputs, [[0.5, 0.0], [0.5, 1.0]])
-    checks.check_shared(MAXIMUM, tie.inputs, [[0.5, 0.0], [0.5, 1.0]])
+        derivatives.check_shared(bad, tie.inputs, [[0.5, 0.0], [0.5, 1.0]])
+    derivatives.check_shared(MAXIMUM, tie.inputs, [[0.5, 0.0], [0.5, 1.0]])
 
 
 def test_nan_in_a_gradient_at_zero() -> None:
     bad = planted(REGISTRY["square"], gradient=lambda node, dy: dy * 2.0 * node.outputs[0] / node.inputs[0])
-    checks.check_gradient(bad, X)
-    assert "nan" in rejects(checks.check_special_gradient, bad, X)
+    derivatives.check_gradient(bad, X)
+    assert "nan" in rejects(derivatives.check_special_gradient, bad, X)
 
 
 # ------------------------------------------------------------------------------------------------ declarations
@@ -221,6 +217,3 @@ def test_a_kernel_that_changes_its_mind() -> None:
 
     bad = planted(TANH, kernel=kernel, gradient=None, nondifferentiable="test")
     rejects(check_drivers, bad, [X])
-
-
-_ = Tensor

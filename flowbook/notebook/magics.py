@@ -1,0 +1,255 @@
+"""The magics: ``%%flow`` runs a cell that defines nodes, ``%flow`` works with them. They only read command lines.
+
+The text of each option and subcommand stands once, in the tables below; help and error messages are made from them.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_cell_magic, magics_class
+from IPython.display import display
+
+from flowbook.errors import ArgumentError, FetchError
+from flowbook.graph import context
+from flowbook.graph.graph import Graph
+from flowbook.graph.node import Node, Tensor
+from flowbook.notebook import cells, commands, errors
+from flowbook.notebook.frontend import FrontEnd
+from flowbook.notebook.options import Command, Option, OptionError, assignments, parse
+from flowbook.notebook.view import CellView
+
+_GRAPH = Option("graph", "G", "a Graph of yours; default: the default graph")
+_TRACEBACK = Option("traceback", "", "when it fails, show the whole traceback")
+_FEED = Option("feed", "x=EXPR ...", "what placeholders get; a,b=EXPR unpacks a pair", rest=True)
+
+CELL = Command(
+    "%%flow [options]",
+    "the cell's Python defines nodes; names assigned in it name them",
+    (
+        Option("name", "CELL", "what the cell is called in tables and errors"),
+        _GRAPH,
+        Option("device", "D", "the device to ask for, such as cpu:0"),
+        Option("scope", "S", "a name scope around the whole cell"),
+        Option("quiet", "", "show nothing"),
+        _TRACEBACK,
+    ),
+)
+
+COMMANDS: dict[str, Command] = {
+    "run": Command(
+        "%flow run FETCH [FETCH ...] [options]",
+        "compute and show values",
+        (
+            _FEED,
+            Option("steps", "N", "run N times; --feed is evaluated each time"),
+            Option("trace", "", "watch every node of the last step: session().trace"),
+            _GRAPH,
+            _TRACEBACK,
+        ),
+        (1, None),
+    ),
+    "debug": Command(
+        "%flow debug FETCH [FETCH ...] [options]",
+        "a stepper at the start of the run: .step() .back() .to(name) .value(t)",
+        (_FEED, _GRAPH, _TRACEBACK),
+        (1, None),
+    ),
+    "vars": Command("%flow vars", "variables and their values", (_GRAPH,), (0, 0)),
+    "reset": Command("%flow reset NAME [NAME ...]", "initial values again", (_GRAPH,), (1, None)),
+    "undo": Command("%flow undo", "take back what the last cell changed", (_GRAPH,), (0, 0)),
+    "diff": Command("%flow diff", "what the last cell changed", (_GRAPH,), (0, 0)),
+    "devices": Command("%flow devices", "what is here, and for what is not: why", (), (0, 0)),
+    "help": Command("%flow help", "this list", (), (0, None)),
+}
+
+
+def overview() -> str:
+    """The list of everything: the cell magic with its options, and the subcommands."""
+    width = max(len(each.usage) for each in COMMANDS.values())
+    return "\n".join([CELL.help(), "", *(f"{each.usage.ljust(width)}  {each.text}" for each in COMMANDS.values())])
+
+
+@magics_class
+class FlowMagics(Magics):
+    """``%%flow`` and ``%flow``."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.front = FrontEnd(shell)
+
+    @line_cell_magic
+    def flow(self, line: str, cell: str | None = None) -> Any:
+        """Define nodes in a cell (%%flow) or work with them (%flow). ``%flow help`` lists what there is."""
+        try:
+            return self._line(line) if cell is None else self._cell(line, cell)
+        except OptionError as error:
+            raise UsageError(str(error)) from None
+
+    # -------------------------------------------------------------------------------------------- %%flow
+
+    def _cell(self, line: str, source: str) -> Any:
+        _, options = parse(line, CELL)
+        graph = self._graph(options) or context.get_default_graph()
+        code = self.front.code(line, source)
+        name = options.get("name") or self.front.cell_id or cells.identity(source)
+        with self._shown(options, code.file), self.front.owning(graph, name):
+            commit, value = cells.run_cell(
+                code.source,
+                self._names,
+                name=name,
+                graph=graph,
+                device=options.get("device"),
+                scope=options.get("scope"),
+                file=code.file,
+                first_line=code.first_line,
+            )
+        if not options.get("quiet"):
+            display(CellView(graph, name, commit, commands.kept_variables(graph, commit)))  # type: ignore[no-untyped-call]
+        return value
+
+    # -------------------------------------------------------------------------------------------- %flow
+
+    def _line(self, line: str) -> Any:
+        name, _, rest = line.strip().partition(" ")
+        if name not in COMMANDS:
+            close = get_close_matches(name, COMMANDS, 1)
+            what = f"there is no %flow {name}" + (f"; did you mean %flow {close[0]}?" if close else "") if name else ""
+            raise UsageError("\n".join(filter(None, [what, overview()])))
+        words, options = parse(rest, COMMANDS[name])
+        with self._shown(options):
+            method: Callable[[list[str], Mapping[str, Any]], Any] = getattr(self, f"_{name}")
+            return method(words, options)
+
+    def _run(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        fetches, feeds, graph = self._request("run", words, options)
+        text = options.get("steps", "1")
+        if not text.isdecimal() or int(text) < 1:
+            raise OptionError(f"--steps {text}: not a number of steps\n{COMMANDS['run'].help()}")
+        return commands.run(fetches, feeds, steps=int(text), trace=bool(options.get("trace")), graph=graph)
+
+    def _debug(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        fetches, feeds, graph = self._request("debug", words, options)
+        only = list(fetches.values())
+        stepper = commands.debug(only[0] if len(only) == 1 else fetches, feeds(), graph=graph)
+        print(stepper.where())
+        return stepper
+
+    def _vars(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        return commands.variables(self._graph(options))
+
+    def _reset(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        return commands.reset(words, self._graph(options))
+
+    def _undo(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        return commands.undo(self._graph(options))
+
+    def _diff(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        return commands.diff(self._graph(options))
+
+    def _devices(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        return commands.devices()
+
+    def _help(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        return commands.Text(COMMANDS[words[0]].help() if words and words[0] in COMMANDS else overview())
+
+    # -------------------------------------------------------------------------------------------- reading
+
+    @property
+    def _names(self) -> dict[str, Any]:
+        assert self.shell is not None
+        names: dict[str, Any] = self.shell.user_ns
+        return names
+
+    def _request(
+        self, command: str, words: list[str], options: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], Callable[[], dict[Any, Any]], Graph]:
+        """Fetches by label, the function that evaluates the feeds, and the graph of it all."""
+        graph = self._graph(options) or self._graph_of(words) or context.get_default_graph()
+        fetches = {word: self._resolve(word, graph) for word in words}
+        pairs = [
+            ([self._resolve(name, graph) for name in names], code, ",".join(names))
+            for names, code in assignments(options.get("feed", ()), COMMANDS[command])
+        ]
+
+        def feeds() -> dict[Any, Any]:
+            found: dict[Any, Any] = {}
+            for targets, code, label in pairs:
+                file = f"<--feed {label}>"
+                linecache.cache[file] = (len(code), None, [code], file)  # so that an error can show it
+                value = eval(compile(code, file, "eval"), self._names)
+                if len(targets) == 1:
+                    found[targets[0]] = value
+                    continue
+                values = tuple(value)
+                if len(values) != len(targets):
+                    raise ArgumentError(f"--feed {label}={code}: {len(values)} values for {len(targets)} names")
+                found.update(zip(targets, values, strict=True))
+            return found
+
+        return fetches, feeds, graph
+
+    def _resolve(self, word: str, graph: Graph) -> Any:
+        """What a word means: the user's name when it is bound to tensors, else a name in the graph, else an
+        expression such as ``grads[0]``."""
+        value = self._names.get(word)
+        if _fetchable(value):
+            return value
+        if word.isidentifier() or word in graph:
+            return graph.element(word)
+        try:
+            value = eval(compile(word, "<fetch>", "eval"), self._names)
+        except Exception:
+            return graph.element(word)
+        if not _fetchable(value):
+            kind = type(value).__name__
+            raise FetchError(f"'{word}' is a {kind}, not something to fetch", hint="a tensor or its name")
+        return value
+
+    def _graph_of(self, words: list[str]) -> Graph | None:
+        for word in words:
+            value = self._names.get(word)
+            if isinstance(value, (Tensor, Node)):
+                return value.graph
+        return None
+
+    def _graph(self, options: Mapping[str, Any]) -> Graph | None:
+        name = options.get("graph")
+        if name is None:
+            return None
+        found = self._names.get(name)
+        if not isinstance(found, Graph):
+            raise ArgumentError(f"--graph {name}: that is not a Graph of yours", hint=f"{name} = fb.Graph()")
+        return found
+
+    def _shown(self, options: Mapping[str, Any], file: str | None = None) -> errors.Showing:
+        return errors.Showing(self.shell, file, whole=bool(options.get("traceback")))
+
+
+def _fetchable(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return bool(value) and all(map(_fetchable, value))
+    if isinstance(value, dict):
+        return bool(value) and all(map(_fetchable, value.values()))
+    return isinstance(value, (Tensor, Node))
+
+
+def load(shell: Any) -> None:
+    """What ``%load_ext flowbook`` does."""
+    magics = FlowMagics(shell)
+    shell.register_magics(magics)
+    shell.events.register("pre_run_cell", magics.front.before_cell)
+    errors.install(shell)
+
+
+def unload(shell: Any) -> None:
+    """What ``%unload_ext flowbook`` does; the graph stays."""
+    function = shell.magics_manager.magics["cell"].pop("flow", None)
+    shell.magics_manager.magics["line"].pop("flow", None)
+    if function is not None:
+        shell.events.unregister("pre_run_cell", function.__self__.front.before_cell)
+    errors.uninstall()
