@@ -1,25 +1,19 @@
 """`gradients`: reverse-mode differentiation that extends the graph.
 
-Each node between xs and ys is visited once, last first; its op's rule builds the nodes of its share of the chain
-rule. What every rule would otherwise have to do is done here: summing over fan-outs, undoing broadcasting, casting
-back, and remembering for each backward node the forward node it came from. As the result is ordinary nodes, higher
-orders need nothing more.
-
-Source of the algorithm: reverse accumulation, Griewank and Walther, "Evaluating Derivatives", 2nd ed. 2008, chapter 3.
+The result is ordinary nodes, recorded as a derivation (`graph/derive.py`) that follows edits; so higher orders need
+nothing more. The algorithm is in `graph/backprop.py`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from flowbook.errors import ArgumentError, FlowError, GradientError
+from flowbook.errors import ArgumentError
 from flowbook.graph import context
+from flowbook.graph.backprop import backpropagate
 from flowbook.graph.derive import derive
-from flowbook.graph.node import Node, Tensor, describe, live
-from flowbook.graph.opdef import REGISTRY, gradient_rule
-from flowbook.graph.order import name_order, topological
-from flowbook.graph.types import UnknownRankError, broadcast_shapes, format_shape, same_shape, unify_shape
+from flowbook.graph.node import Tensor, live
 
 _UNCONNECTED = ("raise", "zeros", "none")
 
@@ -67,172 +61,3 @@ def _tensors(values: Any, what: str) -> list[Tensor]:
     if not found:
         raise ArgumentError(f"{what} is empty")
     return found
-
-
-def backpropagate(
-    ys: list[Tensor], xs: list[Tensor], grad_ys: list[Any] | None, unconnected: str
-) -> list[Tensor | None]:
-    """The body of `gradients`, without recording a derivation."""
-    between = _between(ys, xs)
-    sums = _Sums()
-    for index, y in enumerate(ys):
-        if y.dtype.kind != "f":
-            raise GradientError(f"'{y.name}' is {y.dtype.name}; only floats have gradients", node=y.node.name)
-        start = None if grad_ys is None else grad_ys[index]
-        if y.node in between:
-            sums.add(y, _start(y, start))
-    prefix = context.current().scope
-    for node in reversed(topological(between, key=name_order)):  # so names do not depend on where cells stand
-        if node.record is None or node.current.op.source:
-            continue
-        dys = [sums.of(each) for each in node.outputs]
-        if any(dy is not None for dy in dys):
-            _visit(node, dys, sums, between, prefix)
-    results: list[Tensor | None] = []
-    for x in xs:
-        total = sums.of(x)
-        if total is None and unconnected == "raise":
-            raise GradientError(
-                f"no y depends on '{x.name}' through differentiable nodes",
-                node=x.node.name,
-                hint="leave it out of xs, or pass unconnected='zeros' or 'none'",
-            )
-        if total is None and unconnected == "zeros":
-            total = _build("zeros_like", x)
-        if total is not None:
-            with context.override(scope=prefix, forward=None):
-                total = _build("identity", total, name=x.name.replace(":", "_"))
-        results.append(total)
-    return results
-
-
-def _between(ys: list[Tensor], xs: list[Tensor]) -> set[Node]:
-    """The nodes on a path from an x to a y, both included."""
-    targets = {x.node for x in xs}
-    stack, seen = [y.node for y in ys], {y.node for y in ys}
-    order: list[Node] = []
-    consumers: dict[Node, list[Node]] = {}
-    while stack:
-        node = stack.pop()
-        order.append(node)
-        record = node.current
-        if record.op.source:
-            continue
-        for each in record.inputs:
-            if isinstance(each, Tensor) and each.spec.dtype.kind == "f":
-                consumers.setdefault(each.node, []).append(node)
-                if each.node not in seen:
-                    seen.add(each.node)
-                    stack.append(each.node)
-    found = targets & seen
-    stack = list(found)
-    while stack:
-        for consumer in consumers.get(stack.pop(), ()):
-            if consumer not in found:
-                found.add(consumer)
-                stack.append(consumer)
-    return found
-
-
-class _Sums:
-    """The gradient collected for each tensor so far; contributions are added up when it is asked for."""
-
-    def __init__(self) -> None:
-        self.parts: dict[Tensor, list[Tensor]] = {}
-
-    def add(self, tensor: Tensor, part: Tensor) -> None:
-        self.parts.setdefault(tensor, []).append(part)
-
-    def of(self, tensor: Tensor) -> Tensor | None:
-        parts = self.parts.get(tensor)
-        if not parts:
-            return None
-        if len(parts) > 1:
-            total = parts[0]
-            with context.override(forward=tensor.node):
-                for part in parts[1:]:
-                    total = total + part
-            parts[:] = [total]
-        return parts[0]
-
-
-def _start(y: Tensor, value: Any) -> Tensor:
-    with context.override(forward=y.node):
-        if value is None:
-            if y.spec.known:
-                import numpy as np
-
-                return _build("constant", np.ones(y.shape, y.dtype))
-            return _build("ones_like", y)
-        if not isinstance(value, Tensor):
-            value = _build("constant", value, y.dtype)
-        try:
-            unify_shape(broadcast_shapes(value.shape, y.shape), y.shape)
-            fits = True
-        except FlowError:
-            fits = False
-        if not fits:
-            raise GradientError(
-                f"grad_ys has shape {format_shape(value.shape)}, '{y.name}' has {format_shape(y.shape)}",
-                node=y.node.name,
-            )
-        if value.dtype != y.dtype:
-            value = _build("astype", value, y.dtype)
-        return value if same_shape(value.shape, y.shape) else value * _build("ones_like", y)  # type: ignore[no-any-return]
-
-
-def _visit(node: Node, dys: list[Tensor | None], sums: _Sums, between: set[Node], prefix: str) -> None:
-    with context.override(scope=f"{prefix}{node.name}/", forward=node, controls=()):
-        try:
-            _contribute(node, dys, sums, between)
-        except UnknownRankError:
-            message = f"the gradient of {node.op} needs to know the rank of its operands"
-            raise node.locate(GradientError(message, hint="sizes may be None, as in fb.placeholder((None, None))")) from None
-        except FlowError as error:
-            raise node.locate(error)
-
-
-def _contribute(node: Node, dys: list[Tensor | None], sums: _Sums, between: set[Node]) -> None:
-    """Apply the rule of one node and add what it gives to the sums of its operands."""
-    record = node.current
-    if not any(isinstance(each, Tensor) and each.node in between for each in record.inputs):
-        return  # an x, and no other x above it: the op need not have a gradient
-    rule = gradient_rule(record.op)
-    if len(dys) > 1:
-        dys = [
-            _build("zeros_like", out) if dy is None and out.dtype.kind == "f" else dy
-            for dy, out in zip(dys, node.outputs, strict=True)
-        ]
-    parts = rule(node, *dys)
-    if not isinstance(parts, (tuple, list)):
-        parts = (parts,)
-    if len(parts) != len(record.inputs):
-        raise GradientError(f"the gradient rule of {record.op.name} gave {len(parts)} for {len(record.inputs)} inputs")
-    for operand, part in zip(record.inputs, parts, strict=True):
-        if part is None or not isinstance(operand, Tensor) or operand.node not in between:
-            continue
-        if operand.spec.dtype.kind != "f":
-            continue
-        if not isinstance(part, Tensor):
-            part = part()
-        if part is not None:
-            sums.add(operand, _like(part, operand, record.op.broadcasts))
-
-
-def _like(part: Tensor, operand: Tensor, broadcasts: bool) -> Tensor:
-    """A contribution in the shape and dtype of the operand: the one place that undoes broadcasting and promotion."""
-    if part.dtype != operand.dtype:
-        part = _build("astype", part, dtype=operand.dtype.name)
-    if broadcasts and not same_shape(part.shape, operand.shape):
-        part = _build("unbroadcast", part, operand)
-    return part
-
-
-def _build(op: str, /, *operands: Any, **attrs: Any) -> Tensor:
-    builder: Callable[..., Tensor] = REGISTRY[op].builder  # type: ignore[attr-defined]
-    return builder(*operands, **attrs)
-
-
-def explain(node: Node) -> str:
-    """One line on what a gradient rule saw: used in messages."""
-    return f"{node.name} ({node.op}) of " + ", ".join(describe(each) for each in node.inputs)

@@ -20,7 +20,7 @@ FLOORS = {
     "graph": 1,
     "ops": 2,
     "gradients": 2,
-    "random": 2,
+    "random": 3,
     "devices": 3,
     "compile": 4,
     "runtime": 5,

@@ -12,7 +12,7 @@ from typing import Any
 
 from flowbook.graph import context
 from flowbook.graph.graph import Graph, Owner
-from flowbook.graph.node import Node, Tensor, Variable
+from flowbook.graph.node import Node, Tensor, Variable, live
 from flowbook.graph.opdef import REGISTRY, apply, as_tensor
 from flowbook.graph.order import topological
 
@@ -42,6 +42,7 @@ class Body(Graph):
         """The source that stands for a tensor of a surrounding graph."""
         if tensor.graph is not self.parent:
             tensor = self.parent.capture(tensor)
+        tensor = live(tensor)
         found = self.captured.get(tensor)
         if found is None:
             attrs = {"variable": is_variable(tensor), "shape": tensor.shape, "dtype": tensor.dtype.name}

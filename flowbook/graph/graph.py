@@ -161,8 +161,7 @@ class Graph:
         """Put a checked node into the graph and return its handle. Ops call it; users call ops."""
         owner = self._owner
         full = self._free_name(owner, op, name, ctx.scope)
-        if ctx.controls:
-            self._check_controls(full, ctx.controls)
+        controls = () if op.source or not ctx.controls else self._live_controls(full, ctx.controls)
         if self._transaction is not None and self._transaction.drafting and (name is None or ctx.derivation):
             node = Node(self, owner, full)  # it may get another name yet; the commit finds the handle of its key
         else:
@@ -176,7 +175,7 @@ class Graph:
             seq,
             ctx.origin or call_site(owner),
             ctx.device,
-            () if op.source else ctx.controls,
+            controls,
             ctx.forward,
             ctx.derivation,
         )
@@ -222,11 +221,12 @@ class Graph:
         node = owner.gone.get(name) if owner.gone else None
         return node if node is not None else Node(self, owner, name)
 
-    def _check_controls(self, name: str, controls: tuple[Node, ...]) -> None:
+    def _live_controls(self, name: str, controls: tuple[Node, ...]) -> tuple[Node, ...]:
         for each in controls:
             if each.graph is not self:
                 raise GraphError(f"'{name}' cannot wait for '{each.name}': it belongs to another graph")
             each.current  # noqa: B018 - raises when the node is gone
+        return tuple(dict.fromkeys([each.live for each in controls]))
 
     def capture(self, tensor: Tensor) -> Tensor:
         """A tensor of another graph as an operand here: refused, except in the body of a control-flow op."""

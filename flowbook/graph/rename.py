@@ -77,7 +77,6 @@ def hand_over(graph: Graph, handles: Mapping[Node, Node], users: Sequence[Node])
         for node in (*users, *handles, *handles.values()):
             journal.note(node)
         journal.made.extend(handles.values())
-    redirect(users, handles)
     for node, handle in handles.items():
         del owner.nodes[node.name]
         record = node.record
@@ -85,5 +84,6 @@ def hand_over(graph: Graph, handles: Mapping[Node, Node], users: Sequence[Node])
         node.moved = handle
         handle.hold(record)
     owner.nodes.update((handle.name, handle) for handle in handles.values())
+    redirect((*users, *handles.values()), handles)
     for derivation in {node.current.derivation for node in handles.values()} - {None}:
         derivation.replace(handles)

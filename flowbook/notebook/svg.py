@@ -13,7 +13,7 @@ from flowbook.notebook.outline import Box, Outline, Path
 
 MAX_BOXES = 300
 MAX_BYTES = 400_000
-WIDE = 1000  # points; a picture wider than this goes from top to bottom
+WIDE = 900  # points: a picture wider than this goes from top to bottom, and is made smaller if that is too wide, too
 MARGIN = 6.0
 MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 SANS = "system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
@@ -51,8 +51,8 @@ def draw(outline: Outline) -> str:
         raise LayoutError(f"{len(outline.boxes)} boxes are more than a picture can show ({MAX_BOXES}); use name scopes")
     sizes = {box.key: _size(box) for box in outline.boxes}
     scopes = {box.key: box.scope for box in outline.boxes}
-    layout = place(sizes, scopes, outline.arrows, across=True)
-    if layout.width > WIDE:
+    layout = place(sizes, scopes, outline.arrows, across=bool(outline.arrows))
+    if layout.width > WIDE and outline.arrows:
         down = place(sizes, scopes, outline.arrows, across=False)
         layout = min(layout, down, key=lambda each: each.width)
     picture = _svg(outline, layout, sizes)
@@ -63,9 +63,10 @@ def draw(outline: Outline) -> str:
 
 def _svg(outline: Outline, layout: Layout, sizes: dict[int, tuple[float, float]]) -> str:
     width, height = layout.width + 2 * MARGIN, layout.height + 2 * MARGIN
+    scale = min(1.0, (WIDE + 2 * MARGIN) / width)
     label = f"{outline.nodes} nodes of cell {outline.cell}"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(width)}" height="{_n(height)}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(width * scale)}" height="{_n(height * scale)}" '
         f'viewBox="{_n(-MARGIN)} {_n(-MARGIN)} {_n(width)} {_n(height)}" role="img" aria-label="{escape(label)}">',
         f"<style>{STYLE}</style>",
     ]

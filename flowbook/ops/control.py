@@ -12,6 +12,7 @@ from typing import Any
 
 from flowbook.errors import ArgumentError, DTypeError, FlowError, ShapeError
 from flowbook.graph import context
+from flowbook.graph.backprop import backpropagate
 from flowbook.graph.body import Body
 from flowbook.graph.node import Node, Tensor, call_site, describe
 from flowbook.graph.opdef import REGISTRY, apply, as_tensor, structured_op
@@ -66,9 +67,7 @@ def _array(ctx):
     return ctx.xp.ndarray
 
 
-def build_cond(
-    pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any], *, name: str | None = None
-) -> Any:
+def build_cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any], *, name: str | None = None) -> Any:
     """One of two sub-graphs, chosen when it runs.
 
     ``pred``: a bool scalar tensor. ``true_fn`` and ``false_fn``: functions without arguments that return a tensor, a
@@ -229,8 +228,6 @@ def _after(nodes: list[Node]) -> Node:
 
 
 def _gradient(node: Node, *dys: Tensor | None) -> list[Tensor | None]:
-    from flowbook.gradients import backpropagate  # the rule of one op, the algorithm of all: they call each other
-
     captured = [each for each in node.inputs[1:] if isinstance(each, Tensor)]
     floats = [tensor for tensor in captured if tensor.dtype.kind == "f"]
     graph = node.graph
@@ -262,4 +259,3 @@ REGISTRY["cond"].builder = build_cond  # type: ignore[attr-defined]
 build_cond.__name__ = build_cond.__qualname__ = "cond"
 build_cond.opdef = REGISTRY["cond"]  # type: ignore[attr-defined]
 cond = build_cond
-

@@ -275,10 +275,10 @@ def check_finite(xp, x, *, message=""):
     infinities = int(x.size - good.sum()) - nans
     counts = " and ".join(f"{n} {kind}" for n, kind in ((nans, "nan"), (infinities, "inf")) if n)
     rest = x[good]
-    among = f"; the others are from {rest.min():.4g} to {rest.max():.4g}" if rest.size else ""
+    among = f"; the others are from {float(rest.min()):.4g} to {float(rest.max()):.4g}" if rest.size else ""
     raise RunError(
         (f"{message}: " if message else "")
-        + f"{counts} in {x.size} values, the first ({x.reshape(-1)[first]:.4g}) at {place}{among}",
+        + f"{counts} in {x.size} values, the first ({float(x.reshape(-1)[first]):.4g}) at {place}{among}",
         hint="step back from here to find what made it",
     )
 

@@ -225,9 +225,7 @@ def _(node, dy, dfactor):
 # ------------------------------------------------------------------------------------------------ dropout
 
 
-def dropout(
-    x: Any, rate: float, *, training: Any = True, seed: int | None = None, name: str | None = None
-) -> Tensor:
+def dropout(x: Any, rate: float, *, training: Any = True, seed: int | None = None, name: str | None = None) -> Tensor:
     """x with a random share ``rate`` of its elements set to 0 and the others divided by ``1 - rate``.
 
     ``rate``: a number, 0 <= rate < 1. ``training``: a bool, or a bool tensor without axes; when false the result is

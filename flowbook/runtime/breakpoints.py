@@ -90,7 +90,8 @@ class Breakpoints:
         """A new one; ``ArgumentError`` for what is no pattern or condition, ``SessionError`` when no node matches."""
         found = Breakpoint(_as_pattern(pattern), _as_condition(when), self.remove)
         names = {step.name: step.op.name for step in plan.steps}
-        names.update((node.name, node.op) for step in plan.steps for body in bodies_of(step) for node in body_nodes(body))
+        bodies = [body for step in plan.steps for body in bodies_of(step)]
+        names.update((node.name, node.op) for body in bodies for node in body_nodes(body))
         if not any(found.matches(name, op) for name, op in names.items()):
             close = get_close_matches(found.pattern, names, 3)
             raise SessionError(

@@ -6,17 +6,19 @@ as soon as no later step reads them. With no observer, nothing is measured.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from time import perf_counter
+from traceback import extract_tb
 from typing import Any, Protocol
 
 import numpy as np
 
 from flowbook.compile.plan import Plan, Step
 from flowbook.errors import FlowError, RunError
+from flowbook.graph.node import PACKAGE
 from flowbook.graph.types import TensorSpec
 from flowbook.runtime.context import ExecContext, Run
-
 
 RunBody = Callable[[Plan, list[Any], Run], list[Any]]
 
@@ -112,8 +114,8 @@ def located(error: Exception, step: Step | None, values: list[Any]) -> FlowError
         flow = RunError(f"{name} while it ran: {error}" if str(error) else f"{name} while it ran")
         if isinstance(error, MemoryError):
             flow.hint = "a smaller batch, or float32 instead of float64"
-        elif step is not None and step.op.name == "py_function":
-            flow.hint = "the traceback of your function is above"
+        else:
+            flow.hint = _raised_at(error)
     if step is not None:
         if not flow.inputs:
             flow.inputs = describe_inputs(step, values)
@@ -122,6 +124,16 @@ def located(error: Exception, step: Step | None, values: list[Any]) -> FlowError
         else:
             flow.locate(node=step.name, op=step.op.name)
     return flow
+
+
+def _raised_at(error: Exception) -> str | None:
+    """The innermost line outside flowbook and NumPy: where in a user's function it went wrong."""
+    frames = [each for each in extract_tb(error.__traceback__) if not each.filename.startswith(PACKAGE)]
+    own = [each for each in frames if "site-packages" not in each.filename]
+    if not own:
+        return None
+    where = f"{os.path.basename(own[-1].filename)}, line {own[-1].lineno}, in {own[-1].name}"
+    return f"raised in {where}" + (f":  {own[-1].line}" if own[-1].line else "")
 
 
 def describe_inputs(step: Step, values: list[Any]) -> list[str]:

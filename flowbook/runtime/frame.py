@@ -40,7 +40,7 @@ class Frame:
         self.table = SlotTable(plan, run.graph, elements)
         self.position = 0
         self.recorded = [False] * len(plan.steps)
-        self.times: dict[int, tuple[float, float]] = {}  # start and end of each recorded step, by the clock
+        self.seconds: dict[int, float] = {}  # how long each recorded step took
         self.pins: dict[int, Any] = {}
         self.children: dict[int, Frame] = {}  # the body that a step ran, or runs
 
@@ -74,7 +74,7 @@ class Frame:
                 perform(step, values, self.run, lambda plan, inputs, run: self.child(step, plan, inputs, run).finish())
         except Exception as error:
             raise located(error, step, values) from (None if isinstance(error, FlowError) else error)
-        self.times[step.index] = start, perf_counter()
+        self.seconds[step.index] = perf_counter() - start
         for slot, value in pinned.items():
             self.pins[slot], values[slot] = values[slot], value
 
@@ -135,7 +135,7 @@ class Frame:
         """
         steps, stale = self.dependents(slot)
         values, children = list(self.values), dict(self.children)
-        pins, times = dict(self.pins), dict(self.times)
+        pins, seconds = dict(self.pins), dict(self.seconds)
         values[slot] = value
         done = [step for step in steps if step.index < self.position]
         try:
@@ -143,7 +143,7 @@ class Frame:
                 self.children.pop(step.index, None)
                 self.compute(step, values)
         except BaseException:
-            self.children, self.pins, self.times = children, pins, times
+            self.children, self.pins, self.seconds = children, pins, seconds
             raise
         self.values = values
         self.forget(step for step in steps if step.index >= self.position)
@@ -155,7 +155,7 @@ class Frame:
         for step in steps:
             self.recorded[step.index] = False
             self.children.pop(step.index, None)
-            self.times.pop(step.index, None)
+            self.seconds.pop(step.index, None)
 
     def forget_current(self) -> None:
         """The control-flow step whose body is being stepped comes out differently, and so does what depends on it."""

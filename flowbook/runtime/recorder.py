@@ -91,6 +91,7 @@ class Recorder:
         self.table = SlotTable(plan, graph)
         self.bodies: dict[int, Recorder] = {}
         self.held: dict[int, int] = {}  # slot -> id of the buffer in it
+        self.sizes: dict[int, int] = {}  # by step: bytes of its outputs
         self.left: list[int] = []  # by step: how many of its outputs are still held
         self.pending: list[int] = []  # by step: how many steps it still waits for
         self.sources: dict[int, int] = {}  # slot -> place in nodes
@@ -141,7 +142,8 @@ class Recorder:
     def finished(self, step: Step, seconds: float, outputs: list[Any]) -> None:
         """The step is done: keep its values; those that waited for it alone are ready."""
         log, node = self.log, self.base + step.index
-        log.event(FINISHED, node, seconds, sum(int(getattr(value, "nbytes", 0)) for value in outputs))
+        size = self.sizes[step.index] = sum(int(getattr(value, "nbytes", 0)) for value in outputs)
+        log.event(FINISHED, node, seconds, size)
         for index, (slot, value) in enumerate(zip(step.outputs, outputs, strict=True)):
             self.held[slot] = log.hold(value, node)
             log.keep(node, index, value)
@@ -161,8 +163,7 @@ class Recorder:
                 self.left[maker] -= 1
                 if not self.left[maker]:
                     node = self.base + maker
-                    size = next(row[3] for row in reversed(self.log.rows) if row[0] == FINISHED and row[1] == node)
-                    self.log.event(RELEASED, node, seconds, size)
+                    self.log.event(RELEASED, node, seconds, self.sizes[maker])
             if slot in self.held:
                 self.log.let_go(self.held.pop(slot))
 
@@ -181,8 +182,8 @@ class Recorder:
         """The recorder for a body that the step runs now; the same one for each iteration of a loop."""
         found = self.bodies.get(step.index)
         if found is None or found.plan is not plan:
-            body: Any = plan.steps[0].node.graph if plan.steps and plan.steps[0].node is not None else self.table.graph
-            self.bodies[step.index] = found = Recorder(plan, body, self.base + step.index, self.log)
+            graph = self.table.graph  # its names are those of the body's plan all the same
+            self.bodies[step.index] = found = Recorder(plan, graph, self.base + step.index, self.log)
         return found
 
     def trace(self) -> Trace:
@@ -191,17 +192,14 @@ class Recorder:
 
         log = self.log
         nodes = tuple(log.nodes)
-        state = {node: kind for kind, node, *_ in log.rows}
-        running = [node for node, kind in state.items() if kind == RUNNING]
+        now = {node: kind for kind, node, *_ in log.rows}
+        running = [node for kind, node, *_ in log.rows if kind == RUNNING == now[node]]
         if log.failed is None and running:
             log.failed = Failure(nodes[running[-1]].name, running[-1], "interrupted")
         columns = np.array(log.buffers, np.int64).reshape(-1, 4).T.copy()
         buffers = dict(zip(("node", "bytes", "born", "died"), columns, strict=True))
-        return Trace(
-            TraceData(
-                nodes, Events.of(nodes, log.rows), buffers, dict(log.values), tuple(log.thread_names), log.last, log.failed
-            )
-        )
+        events, threads = Events.of(nodes, log.rows), tuple(log.thread_names)
+        return Trace(TraceData(nodes, events, buffers, dict(log.values), threads, log.last, log.failed))
 
 
 def _info(node: Any, name: str, op: str, kind: str, device: str) -> NodeInfo:

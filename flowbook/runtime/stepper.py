@@ -224,7 +224,8 @@ class Stepper:
             frame = walk.frame
             if not frame.plan.steps:
                 walk.log.write(-1, {}, walk.initial)
-            return self._rebuild([None if slot is None else np.array(frame.values[slot]) for slot in frame.plan.fetches])
+            values = [None if slot is None else np.array(frame.values[slot]) for slot in frame.plan.fetches]
+            return self._rebuild(values)
 
     # -------------------------------------------------------------------------------------------- breakpoints
 
@@ -328,23 +329,23 @@ class Stepper:
         return Edit(text(what), count, frame.position, len(frame.plan.steps), tuple(changed), seconds)
 
     def trace(self) -> Trace:
-        """What has been computed up to here, as a `Trace`, with the times at which it was computed first."""
+        """What has been computed up to here, as a `Trace`: in order, with how long each node took, and no pauses."""
         from flowbook.runtime.trace import Recorder
 
         self._check_open()
         root = self._walk.frames[0]
         recorder = Recorder(root.plan, self.session.graph)
-        _tell(recorder, root, min((start for start, _ in root.times.values()), default=0.0))
+        _tell(recorder, root, 0.0)
         return recorder.trace()
 
 
-def _tell(recorder: Recorder, frame: Frame, start: float) -> None:
-    """Tell a recorder what a frame has done, as if it had watched."""
-    recorder.began(frame.values, start)
+def _tell(recorder: Recorder, frame: Frame, clock: float) -> None:
+    """Tell a recorder what a frame has done, as if it had watched; the clock begins at ``clock``."""
+    recorder.began(frame.values, clock)
     for step in frame.plan.steps[: frame.position]:
-        begin, end = frame.times.get(step.index, (start, start))
-        recorder.started(step, begin)
+        recorder.started(step, clock)
         child = frame.children.get(step.index)
         if child is not None:
-            _tell(recorder.inside(step, child.plan), child, begin)
-        recorder.finished(step, end, [frame.values[slot] for slot in step.outputs])
+            _tell(recorder.inside(step, child.plan), child, clock)
+        clock += frame.seconds.get(step.index, 0.0)
+        recorder.finished(step, clock, [frame.values[slot] for slot in step.outputs])

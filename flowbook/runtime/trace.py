@@ -190,9 +190,7 @@ class Trace:
             places = [place for place in places if self.nodes[place[0]].cell == cell] or places
         if not places:
             close = get_close_matches(str(name), self._places, 3)
-            raise SessionError(
-                f"'{name}' is not in this trace", hint=f"similar: {', '.join(close)}" if close else None
-            )
+            raise SessionError(f"'{name}' is not in this trace", hint=f"similar: {', '.join(close)}" if close else None)
         if len(places) > 1:
             cells = ", ".join(str(self.nodes[place[0]].cell) for place in places)
             raise SessionError(f"'{name}' is in several cells: {cells}", hint="use the tensor itself")

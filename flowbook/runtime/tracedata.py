@@ -66,7 +66,9 @@ def decode(document: Mapping[str, Any], arrays: Mapping[str, Any], name: str) ->
     try:
         return _decode(document, arrays)
     except _Unsound as error:
-        raise FileError(f"{name}: not a sound trace: {error}", hint="save it again, or restore it from a copy") from None
+        raise FileError(
+            f"{name}: not a sound trace: {error}", hint="save it again, or restore it from a copy"
+        ) from None
 
 
 class _Unsound(Exception):
@@ -98,7 +100,9 @@ def _decode(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> TraceData
     _within(buffers["died"], -1, len(columns["state"]), "event")
     values = _values(document["values"], arrays, nodes)
     _need(len(arrays) == len(columns) + len(buffers) + len(values), "it has arrays that nothing refers to")
-    return TraceData(nodes, Events(nodes, columns), buffers, values, tuple(threads), float(total), _failure(failed, nodes))
+    return TraceData(
+        nodes, Events(nodes, columns), buffers, values, tuple(threads), float(total), _failure(failed, nodes)
+    )
 
 
 def _node(entry: Any, count: int) -> NodeInfo:
@@ -108,7 +112,7 @@ def _node(entry: Any, count: int) -> NodeInfo:
         _need(isinstance(text, str), "a node's name, op or device is not text")
     for optional in (info.requested, info.cell, info.forward):
         _need(optional is None or isinstance(optional, str), "a node's device, cell or forward node is not text")
-    _need(info.kind in KINDS if isinstance(info.kind, str) else False, "a node is of no known kind")
+    _need(_all([info.kind], lambda each: isinstance(each, str) and each in KINDS), "a node is of no known kind")
     _need(info.line is None or _is_int(info.line, 0, 2**31), "a node's line is no line")
     _need(_is_int(info.step, -1, count) and _is_int(info.parent, -1, count), "a node is in no place")
     _need(_all(info.inputs, lambda each: each is None or isinstance(each, str)), "a node's inputs are not names")
@@ -121,9 +125,7 @@ def _node(entry: Any, count: int) -> NodeInfo:
 def _is_spec(value: Any) -> bool:
     if not isinstance(value, list) or len(value) != 2 or value[0] not in SUPPORTED:
         return False
-    return value[1] is None or _all(
-        value[1], lambda dim: dim is None or isinstance(dim, str) or _is_int(dim, 0, 2**63)
-    )
+    return value[1] is None or _all(value[1], lambda dim: dim is None or isinstance(dim, str) or _is_int(dim, 0, 2**63))
 
 
 def _values(entries: Any, arrays: Mapping[str, Any], nodes: tuple[NodeInfo, ...]) -> dict[tuple[int, int], Summary]:

@@ -124,11 +124,11 @@ def cnn_step(batch: int = 64) -> Step:
 
 def lstm_step() -> Step:
     def logits(p: Any, x: Any) -> Any:
-        steps, batch, size = 50, 32, 128
-        gates = x @ p[0] + p[2]
+        batch, size = 32, 128
+        inputs = fb.unstack(x @ p[0] + p[2])
         h = c = fb.constant(np.zeros((batch, size), C.F))
-        for time in range(steps):
-            i, f, g, o = fb.split(gates[time] + h @ p[1], 4, axis=1)
+        for each in inputs:
+            i, f, g, o = fb.split(each + h @ p[1], 4, axis=1)
             c = fb.sigmoid(f) * c + fb.sigmoid(i) * fb.tanh(g)
             h = fb.sigmoid(o) * fb.tanh(c)
         return h @ p[3] + p[4]
