@@ -21,6 +21,10 @@ from flowbook.graph.context import reset_default_graph as reset_default_graph
 from flowbook.graph.graph import Graph as Graph
 from flowbook.graph.node import Node as Node
 from flowbook.graph.node import Tensor as Tensor
+from flowbook.interchange.repro import load_repro as load_repro
+from flowbook.interchange.repro import save_repro as save_repro
+from flowbook.interchange.saved_graph import load_graph as load_graph
+from flowbook.interchange.saved_graph import save_graph as save_graph
 from flowbook.ops.nn import dropout as dropout
 from flowbook.ops.state import Variable as Variable
 from flowbook.ops.state import group as group

@@ -23,6 +23,7 @@ from __future__ import annotations
 from typing import Any
 
 from flowbook.graph.node import Tensor, as_plain
+from flowbook.graph.opdef import located
 from flowbook.ops.elementwise import add, less, multiply, subtract
 from flowbook.ops.random import (
     random_bernoulli,
@@ -35,6 +36,7 @@ from flowbook.ops.random import (
 __all__ = ["bernoulli", "integers", "normal", "permutation", "uniform"]
 
 
+@located("normal")
 def normal(
     shape: Any,
     mean: Any = 0.0,
@@ -58,6 +60,7 @@ def normal(
     return _one(add(multiply(random_normal(like, **common), scale), mean, name=name))
 
 
+@located("uniform")
 def uniform(
     shape: Any,
     low: Any = 0.0,
@@ -82,6 +85,7 @@ def uniform(
     return _one(add(multiply(random_uniform(like, **common), subtract(high, low)), low, name=name))
 
 
+@located("bernoulli")
 def bernoulli(
     shape: Any, p: Any = 0.5, *, like: Any = None, seed: int | None = None, name: str | None = None
 ) -> Tensor:
@@ -97,6 +101,7 @@ def bernoulli(
     return _one(less(random_uniform(like, shape=shape, seed=seed), p, name=name))
 
 
+@located("integers")
 def integers(
     shape: Any,
     low: int,
@@ -116,6 +121,7 @@ def integers(
     return _one(random_integers(like, shape=shape, low=low, high=high, dtype=dtype, seed=seed, name=name))
 
 
+@located("permutation")
 def permutation(n: int, *, seed: int | None = None, name: str | None = None) -> Tensor:
     """The integers 0 to n - 1 in random order, int64.
 

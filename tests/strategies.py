@@ -1,10 +1,10 @@
 """Random graphs for hypothesis: recipes that are plain data, so that one can be built several times, and shrinks.
 
-    @given(recipes())
-    def test(recipe):
-        made = build(recipe)                       # a fresh graph
-        session = fb.Session(made.graph, devices=DEVICES)
-        session.run(made.fetches, made.feeds)
+@given(recipes())
+def test(recipe):
+    made = build(recipe)                       # a fresh graph
+    session = fb.Session(made.graph, devices=DEVICES)
+    session.run(made.fetches, made.feeds)
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 import flowbook as fb
 
 DEVICES = ("cpu:0", "cpu:1")
-SIZE = 3  # all tensors are (3, 3), (3,) or ()
+SIZE = 3  # all tensors are (3, 3), (1, 3), (3,) or ()
 VARIABLES = 2
 UNARY = ("tanh", "negative", "square", "relu", "identity", "exp", "sqrt", "sum", "mean", "column")
-BINARY = ("add", "multiply", "subtract", "maximum", "matmul", "where")
+BINARY = ("add", "multiply", "subtract", "maximum", "matmul", "where", "split")
 RANDOM = ("normal", "uniform")
 WRITES = ("assign", "assign_add", "assign_sub")
 CONTROL = ("cond", "cond_writes", "after")
@@ -46,14 +46,14 @@ class Made(NamedTuple):
     variables: list[Any]
 
 
-def recipes(ops: tuple[str, ...] = ALL, max_ops: int = 10) -> st.SearchStrategy[Recipe]:
-    """Recipes of at most ``max_ops`` nodes, with one operand from anywhere before each."""
+def recipes(ops: tuple[str, ...] = ALL, min_ops: int = 1, max_ops: int = 10) -> st.SearchStrategy[Recipe]:
+    """Recipes of ``min_ops`` to ``max_ops`` operations, each with operands from anywhere before it."""
     place = st.integers(0, 50)
     op = st.tuples(st.sampled_from(ops), place, place, st.booleans())
     return st.builds(
         Recipe,
-        st.lists(op, min_size=1, max_size=max_ops).map(tuple),
-        st.lists(place, min_size=1, max_size=3).map(tuple),
+        st.lists(op, min_size=min_ops, max_size=max_ops).map(tuple),
+        st.lists(place, min_size=2, max_size=4).map(tuple),
         st.integers(0, 3),
     )
 
@@ -82,6 +82,8 @@ def _apply(op: str, a: Any, b: Any, variable: Any) -> Any:
         return fb.mean(fb.broadcast_to(a, (SIZE, SIZE)), axis=0)
     if op == "matmul":
         return fb.broadcast_to(a, (SIZE, SIZE)) @ fb.broadcast_to(b, (SIZE, SIZE))
+    if op == "split":
+        return fb.split(fb.broadcast_to(a - b, (SIZE, SIZE)), SIZE)[1]
     if op == "where":
         return fb.where(a > b, a, b)
     if op in RANDOM:

@@ -20,7 +20,7 @@ from flowbook.compile.plan import Plan
 from flowbook.errors import ArgumentError, FlowError, GradientError
 from flowbook.gradients import gradients
 from flowbook.graph.graph import Graph
-from flowbook.graph.node import Node, Tensor, live
+from flowbook.graph.node import Tensor, live
 from flowbook.graph.node import Variable as VariableHandle
 from flowbook.graph.order import ancestors
 from flowbook.graph.types import TensorSpec
@@ -99,9 +99,9 @@ def check_gradients(
         tolerance = limits[0] if rtol is None else rtol, limits[1] if atol is None else atol
         rows = []
         for index, x in enumerate(x_list):
-            probes = [_direction(rng, point.values[x].shape) for _ in range(directions)]
+            probes = [_direction(rng, point.at[x].shape) for _ in range(directions)]
             if elementwise:
-                probes.extend(_elements(point.values[x].shape, range(point.values[x].size)))
+                probes.extend(_elements(point.at[x].shape, range(point.at[x].size)))
             rows.append(_check(point, index, probes, tolerance))
     return GradientCheck(tuple(rows), point.precision)
 
@@ -129,9 +129,9 @@ def _failure(
     tolerance: tuple[float, float],
 ) -> FlowError:
     """What to say of a gradient that is wrong along a probe: also which element is wrong most."""
-    x, shape = point.xs[index], point.values[point.xs[index]].shape
+    x, shape = point.xs[index], point.at[point.xs[index]].shape
     names = ", ".join(f"'{y.name}'" for y in point.ys)
-    size = point.values[x].size
+    size = point.at[x].size
     places = np.unique(np.linspace(0, size - 1, min(size, _LOOKED_AT)).astype(int))
     found = [(*point.compare(index, probe, tolerance), place) for probe, place in zip(_elements(shape, places), places)]
     a, n, _, place = max(found, key=lambda each: np.nan_to_num(abs(each[0] - each[1]), nan=np.inf))
@@ -159,47 +159,52 @@ class _Point:
     ) -> None:
         self.ys, self.xs = ys, xs
         weights = [placeholder(y.shape, y.dtype) for y in ys]
-        self.dxs: list[Tensor] = gradients(ys, xs, weights, unconnected="zeros")  # type: ignore[assignment]
+        dxs: list[Any] = gradients(ys, xs, weights, unconnected="zeros")
         given = prepare(session.graph, feeds)
-        given.update(_entering(session, [*ys, *self.dxs], xs, given))
+        given.update(_entering(session, [*ys, *dxs], given))
         self.run = session.next_run()
         try:
-            self._compile(given, weights, "float64", rng)
+            self._settle(given, weights, dxs, rng, np.dtype("float64"))
         except FlowError:  # something in the graph takes its declared dtypes only
-            self._compile(given, weights, None, rng)
+            self._settle(given, weights, dxs, rng, None)
 
-    def _compile(self, given: dict[Tensor, Any], weights: list[Tensor], dtype: Any, rng: np.random.Generator) -> None:
-        self.values = {
+    def _settle(
+        self, given: dict[Tensor, Any], weights: list[Tensor], dxs: list[Any], rng: np.random.Generator, dtype: Any
+    ) -> None:
+        """Compute all that stays the same: values, weights of the ys, gradients; floats as ``dtype`` where given."""
+        self.fed = {
             each: array.astype(dtype or array.dtype) if array.dtype.kind == "f" else array
             for each, array in given.items()
         }
-        self.forward = self._plan(self.ys)
-        results = self._evaluate(self.forward)
+        results = self._evaluate(self._plan(self.ys), self.fed)
         self.weights = [rng.uniform(0.5, 1.5, np.shape(y)) * rng.choice([-1.0, 1.0], np.shape(y)) for y in results]
+        self.at = dict(zip(self.xs, self._evaluate(self._plan(self.xs), self.fed), strict=True))
         for weight, y, array in zip(weights, self.ys, self.weights, strict=True):
-            self.values[weight] = array.astype(dtype or y.dtype)
-        backward = self._plan(self.dxs)
-        self.analytic = [np.asarray(each, np.float64) for each in self._evaluate(backward)]
-        self.precision = min(_precision(self.forward, self.xs), _precision(backward, self.xs), key=_digits)
+            self.fed[weight] = array.astype(dtype or y.dtype)
+        backward = self._plan(dxs)
+        self.analytic = [np.asarray(each, np.float64) for each in self._evaluate(backward, self.fed)]
+        # An x in the middle of the graph is fed where it is varied, and computed where another one is.
+        self.forward = {x: self._plan(self.ys, x) for x in self.xs}
+        self.precision = min((_precision(plan) for plan in (backward, *self.forward.values())), key=_digits)
 
-    def _plan(self, fetches: Sequence[Tensor]) -> Plan:
-        return compile_plan(fetches, {each: TensorSpec(a.shape, a.dtype) for each, a in self.values.items()})
+    def _plan(self, fetches: Sequence[Tensor], *varied: Tensor) -> Plan:
+        arrays = {**self.fed, **{x: self.at[x] for x in varied}}
+        return compile_plan(fetches, {each: TensorSpec(array.shape, array.dtype) for each, array in arrays.items()})
 
-    def _evaluate(self, plan: Plan, x: Tensor | None = None, shifted: Any = None) -> list[Any]:
+    def _evaluate(self, plan: Plan, arrays: Mapping[Tensor, Any]) -> list[Any]:
         slots = list(plan.initial)
         for tensor, slot in plan.feeds:
-            slots[slot] = shifted if tensor is x else self.values[tensor]
+            slots[slot] = arrays[tensor]
         execute(plan, slots, self.run)
-        return [slots[slot] for slot in plan.fetches if slot is not None]
+        return [np.asarray(slots[slot]) for slot in plan.fetches if slot is not None]
 
     def compare(self, index: int, probe: Any, tolerance: tuple[float, float]) -> tuple[float, float, float]:
         """The derivative along ``probe`` by the gradient, by finite differences, and how far they may be apart."""
         x = self.xs[index]
-        value = self.values[x]
+        value = self.at[x]
         eps = float(np.finfo(self.precision).eps)
-        step = eps ** (1 / 3) * max(
-            1.0, float(np.sqrt(np.mean(np.square(value, dtype=np.float64)))) if value.size else 1.0
-        )
+        scale = float(np.sqrt(np.mean(np.square(value, dtype=np.float64)))) if value.size else 1.0
+        step = eps ** (1 / 3) * max(1.0, scale)
         above, size = self._weighed(x, value + (step * probe).astype(value.dtype))
         below, _ = self._weighed(x, value - (step * probe).astype(value.dtype))
         numeric = (above - below) / (2 * step)
@@ -209,25 +214,17 @@ class _Point:
 
     def _weighed(self, x: Tensor, shifted: Any) -> tuple[float, float]:
         """The weighted sum of all ys, and the sum of the absolute values that went into it."""
-        terms = [
-            np.asarray(y, np.float64) * weight
-            for y, weight in zip(self._evaluate(self.forward, x, shifted), self.weights, strict=True)
-        ]
+        results = self._evaluate(self.forward[x], {**self.fed, x: shifted})
+        terms = [y.astype(np.float64) * weight for y, weight in zip(results, self.weights, strict=True)]
         return sum(float(each.sum()) for each in terms), sum(float(np.abs(each).sum()) for each in terms)
 
 
-def _entering(
-    session: Session, ends: Sequence[Tensor], xs: list[Tensor], given: dict[Tensor, Any]
-) -> dict[Tensor, Any]:
-    """The values, at the point, of the xs and of every variable and float constant that the ends read."""
-    values = {x: np.asarray(session.run(x, given)) for x in xs if x not in given}
-
-    def fed(node: Node) -> bool:
-        return node.current.op.source
-
-    for node in ancestors([each.node for each in ends], stop=fed):
+def _entering(session: Session, ends: Sequence[Tensor], given: Mapping[Tensor, Any]) -> dict[Tensor, Any]:
+    """The values of all variables and float constants that the ends read."""
+    values: dict[Tensor, Any] = {}
+    for node in ancestors([each.node for each in ends], stop=lambda node: node.current.op.source):
         tensor = node.tensors[0] if node.tensors else None
-        if tensor is None or tensor in values or tensor in given:
+        if tensor is None or tensor in given:
             continue
         if isinstance(tensor, VariableHandle):
             values[tensor] = session.run(tensor)
@@ -236,16 +233,14 @@ def _entering(
     return values
 
 
-def _precision(plan: Plan, xs: list[Tensor]) -> str:
-    """The lowest float dtype that anything depending on the xs is computed in."""
-    wanted = set(xs)
-    depends = {slot for tensor, slot in plan.feeds if tensor in wanted}
-    found = {plan.specs[slot].dtype.name for slot in depends}  # type: ignore[union-attr]
+def _precision(plan: Plan) -> str:
+    """The lowest float dtype that anything depending on the feeds is computed in."""
+    depends = {slot for _, slot in plan.feeds}
     for step in plan.steps:
         if not depends.isdisjoint(slot for slot in step.inputs if slot is not None):
             depends.update(step.outputs)
-            specs = [plan.specs[slot] for slot in step.outputs]
-            found.update(spec.dtype.name for spec in specs if spec is not None and spec.dtype.kind == "f")
+    specs = [plan.specs[slot] for slot in depends]
+    found = {spec.dtype.name for spec in specs if spec is not None and spec.dtype.kind == "f"}
     return min(found, key=_digits, default="float64")
 
 

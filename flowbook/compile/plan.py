@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from flowbook.compile.program import Instruction, Program
+from flowbook.compile.program import Program
 from flowbook.errors import GraphError
 from flowbook.graph.node import Node, Tensor, Variable
 from flowbook.graph.opdef import OpDef
@@ -34,6 +34,7 @@ class Step(NamedTuple):
     successors: tuple[int, ...]
     node: Node | None  # None for a copy
     attrs: Any
+    specs: tuple[TensorSpec | None, ...]  # of the outputs, as far as known before it runs
 
 
 class Plan(NamedTuple):
@@ -97,8 +98,8 @@ def finish(program: Program, *, observed: bool, notes: Sequence[str]) -> Plan:
         if value not in kept:
             release[index].append(value)
     steps = tuple(
-        _step(index, each, tuple(sorted(release[index])), tuple(sorted(waits[index])), tuple(successors[index]))
-        for index, each in enumerate(program.instructions)
+        _step(program, index, tuple(sorted(release[index])), tuple(sorted(waits[index])), tuple(successors[index]))
+        for index in range(len(program.instructions))
     )
     initial = tuple(program.constants.get(value) for value in range(len(program.specs)))
     plan = Plan(
@@ -118,8 +119,9 @@ def finish(program: Program, *, observed: bool, notes: Sequence[str]) -> Plan:
 
 
 def _step(
-    index: int, each: Instruction, release: tuple[int, ...], waits: tuple[int, ...], successors: tuple[int, ...]
+    program: Program, index: int, release: tuple[int, ...], waits: tuple[int, ...], successors: tuple[int, ...]
 ) -> Step:
+    each = program.instructions[index]
     kernel = each.op.kernel
     if each.op.structured:
         fn: Callable[..., Any] = partial(kernel, **each.attrs) if each.attrs else kernel
@@ -127,7 +129,7 @@ def _step(
         fn = partial(kernel, np, **each.attrs)
     return Step(
         index, each.name, each.op, fn, each.inputs, each.outputs, release, each.device or "cpu:0", waits, successors,
-        each.node, each.attrs,
+        each.node, each.attrs, tuple(program.specs[value] for value in each.outputs),
     )  # fmt: skip
 
 
@@ -144,7 +146,9 @@ def validate(plan: Plan) -> None:
             if slot not in made or slot in gone:
                 raise GraphError(f"plan: step {step.index} ({step.name}) reads slot {slot}, which is not there")
             if home.get(slot, step.device) != step.device and step.op.name != "copy":
-                raise GraphError(f"plan: step {step.index} ({step.name}) on {step.device} reads slot {slot} of {home[slot]}")
+                raise GraphError(
+                    f"plan: step {step.index} ({step.name}) on {step.device} reads slot {slot} of {home[slot]}"
+                )
         for slot in step.outputs:
             if slot in made:
                 raise GraphError(f"plan: step {step.index} ({step.name}) writes slot {slot} again")

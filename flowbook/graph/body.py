@@ -7,8 +7,9 @@ differentiated and saved like any graph.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from flowbook.graph import context
 from flowbook.graph.graph import Graph, Owner
@@ -30,6 +31,7 @@ class Body(Graph):
         self._owner.file = outer.file
         self._owners = {outer.name: self._owner}
         self.captured: dict[Tensor, Tensor] = {}  # tensor of the parent -> capture
+        self.twins: WeakKeyDictionary[Node, Node] = WeakKeyDictionary()  # node of a body this is a copy of -> ours
         self.outputs: tuple[Tensor | Node, ...] = ()
         self.cache: dict[Any, Any] = {}  # plans; drivers keep them here, so that they go when the body goes
 
@@ -38,8 +40,23 @@ class Body(Graph):
         """The captures, in the order in which they were first used."""
         return tuple(self.captured.values())
 
-    def capture(self, tensor: Tensor) -> Tensor:
-        """The source that stands for a tensor of a surrounding graph."""
+    @property
+    def misfit(self) -> Tensor | None:
+        """A tensor outside that is not any more what its capture was made for, or ``None``."""
+        for outer, inner in self.captured.items():
+            if inner.spec != outer.spec or is_variable(inner) != is_variable(outer):
+                return outer
+        return None
+
+    def capture(self, tensor: Tensor, name: str | None = None) -> Tensor:
+        """The source that stands for a tensor of a surrounding graph; ``name``: default, that of the tensor.
+
+        A function that builds a gradient may still use tensors of the body that this one was copied from: their
+        twins here.
+        """
+        twin = self.twins.get(tensor.node)
+        if twin is not None:
+            return twin.tensors[tensor.index]
         if tensor.graph is not self.parent:
             tensor = self.parent.capture(tensor)
         tensor = live(tensor)
@@ -49,7 +66,7 @@ class Body(Graph):
             # a scope of its own, and no control dependencies: it is there when the body begins
             inside = {"graph": self, "scope": f"{self.scope}captured/"}
             with context.override(**inside, controls=(), forward=None, derivation=None):
-                name = tensor.name.rpartition("/")[2].replace(":", "_")
+                name = name or tensor.name.rpartition("/")[2].replace(":", "_")
                 found = apply(REGISTRY["capture"], (), attrs, name, (tensor.spec,)).tensors[0]
             self.captured[tensor] = found
         return found
@@ -70,18 +87,23 @@ class Body(Graph):
         return tensor if tensor.graph is self else self.capture(tensor)
 
     def copy(self, parent: Graph, inputs: Sequence[Tensor]) -> tuple[Body, dict[Tensor, Tensor]]:
-        """The same body again, capturing ``inputs`` instead of its own; and where each tensor went."""
+        """The same body again, capturing ``inputs`` instead of its own; and where each tensor went.
+
+        Specs are inferred from those of ``inputs``; raises what inference raises.
+        """
         twin = Body(parent, self.scope)
         moved: dict[Tensor, Tensor] = {}
         nodes: dict[Node, Node] = {}
         for mine, theirs in zip(self.inputs, inputs, strict=True):
-            moved[mine] = twin.capture(theirs)
+            moved[mine] = twin.capture(theirs, mine.name.rpartition("/")[2])
             nodes[mine.node] = moved[mine].node
         for node in topological(self.nodes):
             record = node.current
             if node in nodes:
                 continue
             operands = tuple(moved[each] if isinstance(each, Tensor) else each for each in record.inputs)
+            attrs = copy_bodies(twin, record.attrs, operands)
+            specs = record.op.infer([each.spec if isinstance(each, Tensor) else each for each in operands], attrs)
             ctx = context.BuildContext(
                 twin,
                 "",
@@ -91,8 +113,11 @@ class Body(Graph):
                 None,
                 record.origin,
             )
-            nodes[node] = new = twin.add(record.op, operands, record.attrs, record.specs, node.name, ctx)
+            nodes[node] = new = twin.add(record.op, operands, attrs, specs, node.name, ctx)
             moved.update(zip(node.tensors, new.tensors, strict=False))
+        twin.twins.update((old, nodes[mine]) for old, mine in self.twins.items() if mine in nodes)
+        twin.twins.update(nodes)
+        twin.outputs = tuple(moved[each] if isinstance(each, Tensor) else nodes[each] for each in self.outputs)
         return twin, moved
 
     @property
@@ -105,6 +130,19 @@ class Body(Graph):
 
     def __repr__(self) -> str:
         return f"<Body '{self.scope.rstrip('/')}': {len(self)} nodes>"
+
+
+def copy_bodies(graph: Graph, attrs: Mapping[str, Any], inputs: Sequence[Any]) -> Mapping[str, Any]:
+    """The attributes of a control-flow node, with copies of its bodies for ``inputs``; other attributes as they are.
+
+    The attribute ``x_inputs`` beside a body ``x_body`` says which inputs the body captures.
+    """
+    copies = {
+        name: value.copy(graph, [inputs[place] for place in attrs[f"{name.removesuffix('_body')}_inputs"]])[0]
+        for name, value in attrs.items()
+        if isinstance(value, Body)
+    }
+    return {**attrs, **copies} if copies else attrs
 
 
 def is_variable(tensor: Tensor) -> bool:

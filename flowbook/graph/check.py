@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 from flowbook.errors import ArgumentError, FlowError, GraphError
+from flowbook.graph.body import Body
 from flowbook.graph.context import as_device
 from flowbook.graph.node import Node, Record, Tensor, Variable
 from flowbook.graph.opdef import REGISTRY
@@ -177,6 +178,9 @@ def _check_specs(node: Node, record: Record) -> None:
         return
     if record.built is not None and len(record.built) != len(record.inputs):
         _broken(node, f"it remembers specs of {len(record.built)} inputs and has {len(record.inputs)}")
+    for name, body in record.attrs.items():
+        if isinstance(body, Body) and body.misfit is not None:
+            _broken(node, f"attribute {name} captured '{body.misfit.name}' when that was something else")
     kinds = [each.spec if isinstance(each, Tensor) else each for each in record.inputs]
     try:
         specs = record.op.infer(kinds, record.attrs)
@@ -197,8 +201,6 @@ def _check_attrs(graph: Graph, node: Node, record: Record) -> None:
 
 
 def _why_not_plain(graph: Graph, value: Any) -> str | None:
-    from flowbook.graph.body import Body
-
     if value is None or type(value) in (bool, int, float, str):
         return None
     if type(value) is tuple:

@@ -7,12 +7,13 @@ nodes are not inferred one by one: when something they were computed from change
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flowbook.errors import FlowError
+from flowbook.graph.body import Body, copy_bodies
 from flowbook.graph.node import Node, Record, Tensor
 from flowbook.graph.order import ancestors, topological
 from flowbook.graph.rebuild import rebuild
@@ -131,34 +132,45 @@ class Follower:
         if record.derivation is not None:
             return False
         built = record.built or tuple(self._spec_before(node, each) for each in record.inputs)
-        reason, specs = self._infer(record, built)
+        reason = self._misfit(record, built)
+        attrs, specs = record.attrs, record.specs
+        if reason is None:
+            try:
+                attrs, specs = self._infer(node, record)
+            except FlowError as error:
+                reason = error.message
         now = tuple(_spec_now(each) for each in record.inputs)
-        fresh = record._replace(specs=specs, stale=reason, built=None if built == now else built)
+        fresh = record._replace(attrs=attrs, specs=specs, stale=reason, built=None if built == now else built)
         if fresh != record:
             self.journal.set(node, fresh)
-        return specs != record.specs or (reason is None) != (record.stale is None)
+        return attrs is not record.attrs or specs != record.specs or (reason is None) != (record.stale is None)
 
-    def _infer(self, record: Record, built: tuple[TensorSpec | None, ...]) -> tuple[str | None, tuple[TensorSpec, ...]]:
-        """Why the record is stale (or ``None``), and its specs."""
-        kinds: list[Any] = []
+    def _misfit(self, record: Record, built: tuple[TensorSpec | None, ...]) -> str | None:
+        """Why the inputs are not what the record was built for, or ``None``."""
         for operand, old in zip(record.inputs, built, strict=True):
             if isinstance(operand, Tensor):
                 producer, new = operand.node, _spec_now(operand)
                 if new is None:
-                    return _gone("its input", operand.name, producer), record.specs
+                    return _gone("its input", operand.name, producer)
                 if old is not None and not _fits(old, new):
                     name = f"'{operand.name}' of {producer.owner.label}"
-                    return f"its input {name} was {old} and is {new} now", record.specs
-                kinds.append(new)
-            else:
-                kinds.append(operand)
+                    return f"its input {name} was {old} and is {new} now"
         for control in record.controls:
             if control.record is None:
-                return _gone("what it waits for,", control.name, control), record.specs
-        try:
-            return None, record.op.infer(kinds, record.attrs)
-        except FlowError as error:
-            return error.message, record.specs
+                return _gone("what it waits for,", control.name, control)
+        return None
+
+    def _infer(self, node: Node, record: Record) -> tuple[Mapping[str, Any], tuple[TensorSpec, ...]]:
+        """Attributes (bodies follow their captures) and specs for the inputs as they are now."""
+        attrs = record.attrs
+        if any(isinstance(each, Body) and each.misfit is not None for each in attrs.values()):
+            self.graph._owner, owner = node.owner, self.graph._owner
+            try:
+                attrs = copy_bodies(self.graph, attrs, record.inputs)
+            finally:
+                self.graph._owner = owner
+        kinds = [each.spec if isinstance(each, Tensor) else each for each in record.inputs]
+        return attrs, record.op.infer(kinds, attrs)
 
     def _spec_before(self, node: Node, operand: Any) -> TensorSpec | None:
         """The spec that ``node`` saw when it was built; ``None`` when nothing is known."""

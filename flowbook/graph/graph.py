@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from flowbook.errors import ArgumentError, FetchError, GraphError
 from flowbook.graph import context
-from flowbook.graph.node import Node, Origin, Record, Tensor, Variable, call_site
+from flowbook.graph.node import Node, Record, Tensor, Variable, call_site
 from flowbook.graph.types import Scalar, TensorSpec
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class Graph:
             raise ArgumentError(f"seed {seed!r} is not an int")
         self.seed = seed
         self.functions: dict[str, Callable[..., Any]] = {}  # Python callables by name; never saved
+        self.initial: dict[str, Any] = {}  # first values of variables, by name, that came with a file
         self.version = 0  # grows with every change; caches compare it
         self.last_commit: Commit | None = None
         self._owners: dict[str, Owner] = {SCRIPT: Owner(SCRIPT, 0)}
@@ -341,8 +342,3 @@ def _similar(name: str, graph: Graph) -> str | None:
     names = [node.name for node in graph.nodes]
     close = get_close_matches(name, names, 3) if len(names) <= 5000 else []
     return f"similar: {', '.join(close)}" if close else None
-
-
-def origin_here(graph: Graph) -> Origin:
-    """The user's line that is building now."""
-    return context.current().origin or call_site(graph._owner)

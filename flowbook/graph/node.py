@@ -295,6 +295,12 @@ class Tensor:
             hint="take parts with t[i] or fb.split",
         )
 
+    def __contains__(self, value: Any) -> NoReturn:  # else Python would hide what `__iter__` says
+        raise ArgumentError(
+            f"what tensor '{self.name}' contains is not known while the graph is built",
+            hint="fb.any(t == value) builds a node",
+        )
+
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         raise ArgumentError(
             f"tensor '{self.name}' has no value to turn into an array",

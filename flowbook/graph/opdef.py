@@ -13,21 +13,23 @@ a sequence. A tensor parameter with default ``None`` may be left out. ``CONTRIBU
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
 from flowbook.errors import ArgumentError, FlowError, GradientError, GraphError, ShapeError
 from flowbook.graph import context
-from flowbook.graph.node import Node, Origin, Tensor, Variable, call_site, describe
+from flowbook.graph.node import Node, Tensor, Variable, call_site, describe
 from flowbook.graph.types import Scalar, TensorSpec, UnknownRankError
 
 REGISTRY: dict[str, OpDef] = {}
 _NO_ATTRS: Mapping[str, Any] = {}
 _WEAK = (bool, int, float)
 _CACHE_LIMIT = 4096
+Builder = TypeVar("Builder", bound=Callable[..., Any])
 
 
 class Sample(NamedTuple):
@@ -205,7 +207,8 @@ def as_tensor(value: Any, graph: Any = None) -> Tensor:
     """A tensor for anything an op accepts: a tensor as it is, a number or an array as a constant."""
     if isinstance(value, Tensor):
         return value
-    return REGISTRY["constant"].builder(value)  # type: ignore[attr-defined,no-any-return]
+    constant = REGISTRY["constant"].builder.__wrapped__  # type: ignore[attr-defined]
+    return constant(value)  # type: ignore[no-any-return]  # without `located`: errors name the op that wants the tensor
 
 
 def apply(
@@ -254,35 +257,50 @@ def apply(
         with context.override(graph=graph):
             for position, operand in enumerate(inputs):
                 if not isinstance(operand, (Tensor, *_WEAK)) and operand is not None:
-                    inputs[position] = tensor = _constant(op, operand, ctx, graph)
+                    inputs[position] = tensor = as_tensor(operand)
                     kinds[position] = tensor.spec
     if specs is None:
         try:
             specs = op.infer(kinds, attrs)
         except FlowError as error:
-            _locate(error, op, inputs, name, ctx, graph)
+            locate(error, op.name, name, [describe(each) for each in inputs if each is not None], graph)
             raise
     return graph.add(op, tuple(inputs), attrs, specs, name, ctx)  # type: ignore[no-any-return]
 
 
-def _constant(op: OpDef, value: Any, ctx: context.BuildContext, graph: Any) -> Tensor:
-    try:
-        return as_tensor(value)
-    except FlowError as error:
-        _locate(error, op, [], None, ctx, graph)
-        raise
+def locate(error: FlowError, op: str, name: str | None = None, inputs: Sequence[str] = (), graph: Any = None) -> None:
+    """Tell an error raised while ``op`` was built what it does not know yet: the op, and the user's line."""
+    ctx = context.current()
+    origin = ctx.origin or call_site((graph or context.get_default_graph())._owner)
+    node = ctx.scope + name if isinstance(name, str) and error.op is None else None
+    error.locate(node=node, op=op, cell=origin.cell, line=origin.line, code=origin.code, inputs=inputs)
 
 
-def _locate(error: FlowError, op: OpDef, inputs: Sequence[Any], name: str | None, ctx: Any, graph: Any) -> None:
-    origin: Origin = ctx.origin or call_site(graph._owner)
-    error.locate(
-        node=name and ctx.scope + name,
-        op=op.name,
-        cell=origin.cell,
-        line=origin.line,
-        code=origin.code,
-        inputs=[describe(each) for each in inputs if each is not None],
-    )
+def located(op: str) -> Callable[[Builder], Builder]:
+    """Decorate a builder written by hand: its errors say op, cell and line, as those of generated builders do.
+
+    >>> @located("halve")
+    ... def halve(x):
+    ...     raise ShapeError("nothing to halve")
+    >>> halve(1)
+    Traceback (most recent call last):
+    flowbook.errors.ShapeError: nothing to halve
+      op:     halve
+      where:  <doctest flowbook.graph.opdef.located[1]>, line 1:  halve(1)
+    """
+
+    def decorate(build: Builder) -> Builder:
+        @functools.wraps(build)
+        def builder(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return build(*args, **kwargs)
+            except FlowError as error:
+                locate(error, op, kwargs.get("name"))
+                raise
+
+        return cast(Builder, builder)
+
+    return decorate
 
 
 def _bind(op: OpDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -290,15 +308,17 @@ def _bind(op: OpDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[lis
     try:
         bound = op.signature.bind(*args, **kwargs)
     except TypeError as error:
-        raise ArgumentError(f"{op.name}: {error}", op=op.name, hint=f"{op.name}{op.signature}") from None
+        raise ArgumentError(f"{op.name}: {error}", hint=f"{op.name}{op.signature}") from None
     values = bound.arguments
     operands: list[Any] = []
     if op.variadic:
         tensors = values.get(op.variadic, ())
         if isinstance(tensors, (Tensor, np.ndarray)) or not isinstance(tensors, (list, tuple)):
-            raise ArgumentError(f"{op.name} takes a list of tensors, not {type(tensors).__name__}", op=op.name)
+            raise ArgumentError(f"{op.name} takes a list of tensors, not {type(tensors).__name__}")
         operands.extend(tensors)
-    operands.extend(values.get(each.name, each.default if each.default is not each.empty else None) for each in op.tensors)
+    operands.extend(
+        values.get(each.name, each.default if each.default is not each.empty else None) for each in op.tensors
+    )
     while op.optional and operands and operands[-1] is None:
         operands.pop()
     attrs = {each.name: freeze(values.get(each.name, each.default)) for each in op.attributes}
@@ -311,14 +331,18 @@ def make_builder(op: OpDef) -> Any:
     plain = not op.attributes and op.variadic is None
 
     def builder(*args: Any, name: str | None = None, **kwargs: Any) -> Any:
-        if plain and len(args) == count and not kwargs and None not in map(type, args):
-            operands: Sequence[Any] = args
-            attrs = _NO_ATTRS
-        else:
-            operands, attrs = _bind(op, args, kwargs)
-        if not any(isinstance(each, Tensor) for each in operands):
-            operands = [as_tensor(each) if each is not None else None for each in operands]
-        node = apply(op, operands, attrs, name)
+        try:
+            if plain and len(args) == count and not kwargs and None not in map(type, args):
+                operands: Sequence[Any] = args
+                attrs = _NO_ATTRS
+            else:
+                operands, attrs = _bind(op, args, kwargs)
+            if not any(isinstance(each, Tensor) for each in operands):
+                operands = [as_tensor(each) if each is not None else None for each in operands]
+            node = apply(op, operands, attrs, name)
+        except FlowError as error:
+            locate(error, op.name, name)
+            raise
         outputs = node.record.specs  # type: ignore[union-attr]
         if len(outputs) == 1 and not op.multiple:
             return node.tensors[0]

@@ -247,7 +247,8 @@ def normalize_axis(axis: int, rank: int) -> int:
     if not isinstance(axis, int) or isinstance(axis, bool):
         raise ShapeError(f"axis {axis!r} is not an int")
     if not -rank <= axis < rank:
-        raise ShapeError(f"axis {axis} is out of range for rank {rank}", hint=f"from {-rank} to {rank - 1}")
+        hint = f"from {-rank} to {rank - 1}" if rank else "a scalar has no axes"
+        raise ShapeError(f"axis {axis} is out of range for rank {rank}", hint=hint)
     return axis % rank
 
 

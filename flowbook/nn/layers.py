@@ -154,7 +154,7 @@ class Dropout(Layer):
 
     def call(self, x: Tensor, *, training: Any = True) -> Tensor:
         """Shape and dtype stay."""
-        return dropout(x, self.rate, training=training, seed=self.seed)  # type: ignore[no-any-return]
+        return dropout(x, self.rate, training=training, seed=self.seed)
 
 
 class Embedding(Layer):

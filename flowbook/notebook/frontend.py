@@ -37,8 +37,9 @@ class FrontEnd:
         cell_id = getattr(info, "cell_id", None)
         self.cell_id = _short(cell_id) if isinstance(cell_id, str) and cell_id else None
         for deleted in self._deleted():
-            if _short(deleted) in self.owned:
-                graph, name = self.owned.pop(_short(deleted))
+            owned = self.owned.pop(_short(deleted), None)
+            if owned is not None and owned not in self.owned.values():  # two cells may share a name
+                graph, name = owned
                 graph.remove_owner(name)
 
     def _deleted(self) -> list[str]:

@@ -88,7 +88,7 @@ def _dot(
     import graphviz
 
     room = f'<<TABLE FIXEDSIZE="TRUE" WIDTH="40" HEIGHT="{HEADER}" BORDER="0"><TR><TD></TD></TR></TABLE>>'
-    spacing = {"nodesep": "0.22", "ranksep": "0.42"} if across else {"nodesep": "0.28", "ranksep": "0.36"}
+    spacing = {"nodesep": "0.22", "ranksep": "0.42"} if across else {"nodesep": "0.2", "ranksep": "0.34"}
     paths: list[Path] = []
 
     def fill(graph: Any, path: Path) -> None:

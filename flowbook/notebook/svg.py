@@ -13,7 +13,8 @@ from flowbook.notebook.outline import Box, Outline, Path
 
 MAX_BOXES = 300
 MAX_BYTES = 400_000
-WIDE = 900  # points: a picture wider than this goes from top to bottom, and is made smaller if that is too wide, too
+WIDE = 900  # points: a picture wider than this goes from top to bottom
+WIDEST = 1000  # and one wider than this is made smaller
 MARGIN = 6.0
 MONO = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 SANS = "system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif"
@@ -63,7 +64,7 @@ def draw(outline: Outline) -> str:
 
 def _svg(outline: Outline, layout: Layout, sizes: dict[int, tuple[float, float]]) -> str:
     width, height = layout.width + 2 * MARGIN, layout.height + 2 * MARGIN
-    scale = min(1.0, (WIDE + 2 * MARGIN) / width)
+    scale = min(1.0, WIDEST / width)
     label = f"{outline.nodes} nodes of cell {outline.cell}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(width * scale)}" height="{_n(height * scale)}" '
@@ -88,7 +89,7 @@ def _lines(box: Box) -> list[tuple[str, str]]:
     rows = [("name", box.title)]
     node = box.nodes[0]
     if box.foreign:
-        rows.append(("op", f"{node.op}, {node.owner.label}" if node.cell else f"{node.op}, outside"))
+        rows.append(("op", node.owner.label))
     elif box.detail != node.op or not _says(box.title, node.op):
         rows.append(("op", box.detail))
     if box.spec:
@@ -112,7 +113,7 @@ def _size(box: Box) -> tuple[float, float]:
     width = max((7.4 if kind == "name" else 6.2) * len(text) for kind, text in rows)
     node = box.nodes[0]
     device = 6.2 * len(node.device) + 8 if node.device and box.kind != "scope" else 0
-    return max(92.0, width + 24 + device), 14.0 + 15.0 * len(rows)
+    return max(72.0, width + 22 + device), 14.0 + 15.0 * len(rows)
 
 
 def _card(box: Box, centre: Point, size: tuple[float, float]) -> str:
@@ -152,9 +153,10 @@ def _scope(path: Path, rectangle: tuple[float, float, float, float]) -> str:
     x, y, width, height = rectangle
     room = max(4, int((width - 20) / 6.4))
     return (
+        f"<g><title>{escape('/'.join(path))}</title>\n"
         f'<rect class="fb-box" x="{_n(x)}" y="{_n(y)}" width="{_n(width)}" height="{_n(height)}" rx="8"/>\n'
         f'<text class="fb-title" x="{_n(x + 10)}" y="{_n(y + HEADER - 3)}" font-family="{SANS}" '
-        f'font-size="11"><title>{escape("/".join(path))}</title>{escape(_short(path[-1], room))}</text>'
+        f'font-size="11">{escape(_short(path[-1], room))}</text></g>'
     )
 
 

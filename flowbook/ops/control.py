@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flowbook.errors import ArgumentError, DTypeError, FlowError, ShapeError
+from flowbook.errors import ArgumentError, DTypeError, ShapeError
 from flowbook.graph import context
 from flowbook.graph.backprop import backpropagate
 from flowbook.graph.body import Body
-from flowbook.graph.node import Node, Tensor, call_site, describe
-from flowbook.graph.opdef import REGISTRY, apply, as_tensor, structured_op
+from flowbook.graph.node import Node, Tensor, describe
+from flowbook.graph.opdef import REGISTRY, apply, as_tensor, located, structured_op
 from flowbook.graph.types import TensorSpec, as_dtype
 
 
@@ -67,6 +67,7 @@ def _array(ctx):
     return ctx.xp.ndarray
 
 
+@located("cond")
 def build_cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any], *, name: str | None = None) -> Any:
     """One of two sub-graphs, chosen when it runs.
 
@@ -86,25 +87,16 @@ def build_cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any
     """
     pred = as_tensor(pred)
     outer = context.current()
-    graph = outer.graph or pred.graph
+    graph: Any = outer.graph or pred.graph
     if pred.graph is not graph:
         pred = graph.capture(pred)
-    try:
-        return _build_cond(graph, pred, true_fn, false_fn, name)
-    except FlowError as error:
-        origin = outer.origin or call_site(graph._owner)
-        raise error.locate(op="cond", cell=origin.cell, line=origin.line, code=origin.code) from None
-
-
-def _build_cond(graph: Any, pred: Tensor, true_fn: Any, false_fn: Any, name: str | None) -> Any:
     if pred.dtype.kind != "b" or pred.shape not in ((), None):
         raise ArgumentError(
             f"the predicate of cond is {pred.spec}, it has to be a bool scalar",
             hint="compare first: x > 0",
             inputs=[describe(pred)],
         )
-    outer, definition = context.current(), REGISTRY["cond"]
-    full = graph._free_name(graph._owner, definition, name, outer.scope)
+    full = graph._free_name(graph._owner, REGISTRY["cond"], name, outer.scope)
     bodies, shapes = [], []
     with context.override(graph=graph):
         for function, side in ((true_fn, "true"), (false_fn, "false")):

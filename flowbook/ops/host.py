@@ -15,7 +15,8 @@ import numpy as np
 
 from flowbook.errors import ArgumentError, DTypeError, GradientError, RunError, ShapeError
 from flowbook.graph import context
-from flowbook.graph.opdef import REGISTRY, apply, as_tensor, op, structured_op
+from flowbook.graph.node import Tensor
+from flowbook.graph.opdef import REGISTRY, apply, as_tensor, located, op, structured_op
 from flowbook.graph.types import TensorSpec, as_dtype, as_shape, format_shape, unify_shape
 from flowbook.ops.rules import no_flops, same_as_input
 from flowbook.ops.samples import floats
@@ -40,12 +41,32 @@ def _tensors(values):
     return tensors, graph
 
 
-def _found(node, name, what):
+def _found(node, name):
     """A callable of the node's graph that builds gradients."""
     function = node.graph.functions.get(name)
     if function is None:
-        raise GradientError(f"{what} '{name}' is not here", hint=f"load_graph(path, functions={{{name!r}: f}})")
+        hint = f"load_graph(path, functions={{{name!r}: f}})"
+        raise GradientError(f"the gradient function '{name}' is not here", hint=hint)
     return function
+
+
+def _own_gradients(node, name, xs, grads):
+    """What a user's function gave as gradients, checked: a tensor like x, or ``None``, for each x."""
+    grads = list(grads) if isinstance(grads, (list, tuple)) else [grads]
+    if len(grads) != len(xs):
+        raise GradientError(f"'{name}' gave {len(grads)} gradients for {len(xs)} inputs")
+    for place, (x, grad) in enumerate(zip(xs, grads, strict=True)):
+        if grad is None or not isinstance(x, Tensor):
+            continue
+        grads[place] = grad = as_tensor(grad)
+        try:
+            unify_shape(grad.shape, x.shape)
+        except ShapeError:
+            raise GradientError(
+                f"'{name}' gave a gradient of shape {format_shape(grad.shape)} for '{x.name}', {x.spec}",
+                hint="a gradient has the shape of its input: sum over the axes that were broadcast",
+            ) from None
+    return grads
 
 
 # ------------------------------------------------------------------------------------------------ py_function
@@ -67,15 +88,11 @@ def py_function_(ctx, *inputs, function, dtypes, shapes, multiple, gradient):
     elif not isinstance(results, (list, tuple)) or len(results) != len(dtypes):
         got = type(results).__name__ + (f" of {len(results)}" if isinstance(results, (list, tuple)) else "")
         raise RunError(f"'{function}' returned a {got}, its dtypes announce a list of {len(dtypes)}")
-    shapes = shapes or [None] * len(dtypes)
-    return tuple(
-        _checked(function, value, as_dtype(dtype), shape)
-        for value, dtype, shape in zip(results, dtypes, shapes, strict=True)
-    )
+    return tuple(_checked(function, value, *spec) for value, spec in zip(results, ctx.step.specs, strict=True))
 
 
-def _checked(function, value, dtype, shape):
-    """A copy of what a host function returned, in the dtype and shape it announced."""
+def _checked(function, value, shape, dtype):
+    """A copy of what a host function returned, in the shape and dtype it announced (with this run's named sizes)."""
     if value is None:
         raise RunError(f"'{function}' returned None, not a {dtype.name} array", hint="is its return missing?")
     try:
@@ -97,6 +114,7 @@ def _checked(function, value, dtype, shape):
     return np.array(array, dtype)
 
 
+@located("py_function")
 def py_function(
     fn: Callable[..., Any],
     inputs: Any,
@@ -122,16 +140,16 @@ def py_function(
     array([-4., -1.], dtype=float32)
     """
     if not callable(fn):
-        raise ArgumentError(f"py_function calls a function, not {fn!r}", op="py_function")
+        raise ArgumentError(f"py_function calls a function, not {fn!r}")
     if gradient is not None and not callable(gradient):
-        raise ArgumentError(f"gradient={gradient!r} is not a function", op="py_function")
+        raise ArgumentError(f"gradient={gradient!r} is not a function")
     multiple = isinstance(dtypes, (list, tuple))
     tensors, graph = _tensors(inputs if isinstance(inputs, (list, tuple)) else [inputs])
     kinds = [as_dtype(each).name for each in (dtypes if multiple else [dtypes])]
     if shapes is not None:
         shapes = [as_shape(each) for each in (shapes if multiple else [shapes])]
         if len(shapes) != len(kinds):
-            raise ArgumentError(f"{len(shapes)} shapes for {len(kinds)} dtypes", op="py_function")
+            raise ArgumentError(f"{len(shapes)} shapes for {len(kinds)} dtypes")
     attrs = {
         "function": _keep(graph, fn),
         "dtypes": tuple(kinds),
@@ -153,7 +171,7 @@ def _(node, *dys):
             f"py_function '{node.attrs['function']}' has no gradient",
             hint="give it one: gradient=g, where g(node, *dys) builds a tensor (or None) for each input",
         )
-    return _found(node, name, "the gradient function")(node, *dys)
+    return _own_gradients(node, name, node.inputs, _found(node, name)(node, *dys))
 
 
 _public(REGISTRY["py_function"], py_function)
@@ -170,14 +188,10 @@ def custom_gradient_(ctx, *tensors, count, function):
 @custom_gradient_.gradient
 def _(node, *dys):
     count, name = node.attrs["count"], node.attrs["function"]
-    grads = _found(node, name, "the gradient function")(*dys)
-    grads = list(grads) if isinstance(grads, (list, tuple)) else [grads]
-    wanted = len(node.inputs) - count
-    if len(grads) != wanted:
-        raise GradientError(f"'{name}' gave {len(grads)} gradients for {wanted} arguments")
-    return [None] * count + [each if each is None else as_tensor(each) for each in grads]
+    return [None] * count + _own_gradients(node, name, node.inputs[count:], _found(node, name)(*dys))
 
 
+@located("custom_gradient")
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     """A function that builds what ``f`` builds, with a gradient of your own; also a decorator.
 
@@ -195,16 +209,15 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     array([1., 1.], dtype=float32)
     """
     if not callable(f):
-        raise ArgumentError(f"custom_gradient takes a function, not {f!r}", op="custom_gradient")
+        raise ArgumentError(f"custom_gradient takes a function, not {f!r}")
 
+    @located("custom_gradient")
     @functools.wraps(f)
     def build(*args: Any, name: str | None = None) -> Any:
         xs, graph = _tensors(args)
         result = f(*xs)
         if not isinstance(result, tuple) or len(result) != 2 or not callable(result[1]):
-            raise ArgumentError(
-                f"'{getattr(f, '__name__', f)}' has to return (y, grad_fn)", op="custom_gradient", hint="a pair"
-            )
+            raise ArgumentError(f"'{getattr(f, '__name__', f)}' has to return (y, grad_fn)", hint="a pair")
         y, grad_fn = result
         ys: Sequence[Any] = y if isinstance(y, (list, tuple)) else [y]
         ys, _ = _tensors(ys)

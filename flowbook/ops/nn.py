@@ -9,8 +9,8 @@ import numpy as np
 
 from flowbook.errors import ArgumentError, DTypeError, ShapeError
 from flowbook.graph import context
-from flowbook.graph.node import Tensor
-from flowbook.graph.opdef import Sample, as_tensor, op
+from flowbook.graph.node import Tensor, as_plain
+from flowbook.graph.opdef import Sample, as_tensor, located, op
 from flowbook.graph.types import (
     TensorSpec,
     broadcast_shapes,
@@ -225,6 +225,7 @@ def _(node, dy, dfactor):
 # ------------------------------------------------------------------------------------------------ dropout
 
 
+@located("dropout")
 def dropout(x: Any, rate: float, *, training: Any = True, seed: int | None = None, name: str | None = None) -> Tensor:
     """x with a random share ``rate`` of its elements set to 0 and the others divided by ``1 - rate``.
 
@@ -237,7 +238,8 @@ def dropout(x: Any, rate: float, *, training: Any = True, seed: int | None = Non
     >>> fb.Session().run(fb.dropout(x, 0.5, training=False))
     array([1., 2., 3.], dtype=float32)
     """
-    if isinstance(rate, (bool, Tensor)) or not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+    rate, training = as_plain(rate), as_plain(training)
+    if type(rate) not in (int, float) or not 0 <= rate < 1:
         raise ArgumentError(f"the rate of dropout is {rate!r}", hint="a number, 0 <= rate < 1")
     x = as_tensor(x)
     if x.dtype.kind != "f":
@@ -245,6 +247,8 @@ def dropout(x: Any, rate: float, *, training: Any = True, seed: int | None = Non
     if isinstance(training, Tensor):
         if training.dtype.kind != "b" or training.shape not in ((), None):
             raise ArgumentError(f"training is {training.spec}", hint="a bool, or a bool tensor without axes")
+    elif type(training) is not bool:
+        raise ArgumentError(f"training is {training!r}", hint="a bool, or a bool tensor without axes")
     elif not training:
         rate = 0.0
     if rate == 0:

@@ -27,23 +27,27 @@ def _spec(like, shape, dtype, seed):
     return TensorSpec(known_shape(shape) if like is None else like.shape, as_dtype(dtype))
 
 
-def _float_spec(like, shape, dtype, seed):
+def _float_spec(like, shape, dtype, seed, **parameters):
     spec = _spec(like, shape, dtype, seed)
     if spec.dtype.kind != "f":
         raise DTypeError(f"uniform and normal numbers are floats, not {spec.dtype.name}", hint="fb.random.integers")
+    limit = float(np.finfo(spec.dtype).max)
+    for name, value in parameters.items():
+        if not abs(value) <= limit:
+            raise ArgumentError(f"{name} is {value}, which is no {spec.dtype.name} number")
     return spec
 
 
 def _uniform_spec(like=None, *, shape, low, high, dtype, seed):
     if not low <= high:
         raise ArgumentError(f"low {low} is above high {high}")
-    return _float_spec(like, shape, dtype, seed)
+    return _float_spec(like, shape, dtype, seed, low=low, high=high, **{"high - low": high - low})
 
 
 def _normal_spec(like=None, *, shape, mean, scale, dtype, seed):
     if not scale >= 0:
         raise ArgumentError(f"the standard deviation is {scale}", hint="0 or more")
-    return _float_spec(like, shape, dtype, seed)
+    return _float_spec(like, shape, dtype, seed, mean=mean, scale=scale)
 
 
 def _bernoulli_spec(like=None, *, shape, p, seed):
@@ -68,7 +72,7 @@ def _integer_spec(like=None, *, shape, low, high, dtype, seed):
 
 def _draw(ctx, like, shape, seed, bits, transform, *parameters):
     """An array of ``transform(words, count, *parameters)`` in the shape asked for."""
-    shape = shape if like is None else like.shape
+    shape = known_shape(shape) if like is None else like.shape
     count = math.prod(shape)
     words = ctx.philox(seed).random_raw(philox.words_for(count, bits))
     return transform(words, count, *parameters).reshape(shape)

@@ -13,10 +13,19 @@ import numpy as np
 from flowbook.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from flowbook.graph import context
 from flowbook.graph.body import is_variable
-from flowbook.graph.graph import origin_here
-from flowbook.graph.node import Node, Tensor, Variable as VariableHandle
-from flowbook.graph.opdef import REGISTRY, apply, as_tensor, op, structured_op
-from flowbook.graph.types import TensorSpec, as_dtype, as_shape, promote, unify_shape, weak_dtype
+from flowbook.graph.node import Node, Tensor
+from flowbook.graph.node import Variable as VariableHandle
+from flowbook.graph.opdef import REGISTRY, apply, as_tensor, located, op, structured_op
+from flowbook.graph.types import (
+    TensorSpec,
+    as_dtype,
+    as_shape,
+    format_shape,
+    known_shape,
+    promote,
+    unify_shape,
+    weak_dtype,
+)
 from flowbook.ops.rules import broadcast, no_flops, per_element, same_as_input, shape_of
 from flowbook.ops.samples import calls, floats
 
@@ -55,6 +64,7 @@ def constant(ctx, *, value):
 _constant = REGISTRY["constant"]
 
 
+@located("constant")
 def _build_constant(value: Any, dtype: Any = None, *, name: str | None = None) -> Tensor:
     """A tensor with a fixed value.
 
@@ -128,6 +138,7 @@ def variable(ctx, init=None, *, shape, dtype, trainable=True, value=None):
     """The value a session keeps under the node's name; ``init`` or ``value`` gives the first one."""
 
 
+@located("Variable")
 def Variable(
     init: Any, dtype: Any = None, *, trainable: bool = True, shape: Any = None, name: str | None = None
 ) -> VariableHandle:
@@ -154,15 +165,19 @@ def Variable(
         if dtype is not None and init.dtype != as_dtype(dtype):
             init = REGISTRY["astype"].builder(init, dtype=dtype)  # type: ignore[attr-defined]
         spec = init.spec
+        if shape is not None and not _fits(spec.shape, known_shape(shape)):
+            raise _misfit(spec.shape, shape)
         if not spec.known:
-            error = ShapeError(f"a Variable needs a known shape, its initial value is {spec}", hint="use fixed sizes")
-            raise _here(error)
+            raise ShapeError(f"a Variable needs a known shape, its initial value is {spec}", hint="use fixed sizes")
         attrs = dict(shape=spec.shape, dtype=spec.dtype.name, trainable=bool(trainable), value=None)
         operands: tuple[Any, ...] = (init,)
     else:
         array = as_array(init, dtype)
-        if shape is not None and array.shape != as_shape(shape):
-            array = np.array(np.broadcast_to(array, as_shape(shape)))  # type: ignore[arg-type]
+        if shape is not None and array.shape != known_shape(shape):
+            try:
+                array = np.array(np.broadcast_to(array, known_shape(shape)))
+            except ValueError:
+                raise _misfit(array.shape, shape) from None
         array.flags.writeable = False
         attrs = dict(shape=array.shape, dtype=array.dtype.name, trainable=bool(trainable), value=array)
         operands = ()
@@ -171,15 +186,17 @@ def Variable(
         return apply(REGISTRY["variable"], operands, attrs, name, specs).tensors[0]  # type: ignore[return-value]
 
 
-def _here(error: Any) -> Any:
-    origin = origin_here(context.get_default_graph())
-    return error.locate(op="Variable", cell=origin.cell, line=origin.line, code=origin.code)
+def _misfit(found: Any, shape: Any) -> ShapeError:
+    return ShapeError(f"the initial value has shape {format_shape(found)}, not {format_shape(known_shape(shape))}")
 
 
 def _write_spec(variable, value, **attrs):
     try:
         fits = len(shape_of(value) or ()) <= len(variable.shape)
-        shape = unify_shape(broadcast(TensorSpec(variable.shape, variable.dtype), TensorSpec(shape_of(value), variable.dtype)).shape, variable.shape)
+        shape = unify_shape(
+            broadcast(TensorSpec(variable.shape, variable.dtype), TensorSpec(shape_of(value), variable.dtype)).shape,
+            variable.shape,
+        )
     except ShapeError:
         fits = False
     if not fits:
@@ -199,6 +216,7 @@ def _write(name: str):
     definition = REGISTRY[name]
     generic = definition.builder  # type: ignore[attr-defined]
 
+    @located(definition.name)
     def builder(variable: Any, value: Any, *, name: str | None = None) -> Any:
         if not isinstance(variable, Tensor) or not is_variable(variable):
             raise ArgumentError(
@@ -212,7 +230,6 @@ def _write(name: str):
     builder.opdef = definition  # type: ignore[attr-defined]
     definition.builder = builder  # type: ignore[attr-defined]
     return builder
-
 
 
 @op(spec=_write_spec, cost=no_flops, writes=((0, 0),), stateful=True, broadcasts=True)
@@ -315,6 +332,7 @@ REGISTRY["group"] = REGISTRY.pop("no_op")
 REGISTRY["group"].name = "group"
 
 
+@located("group")
 def group(*nodes: Tensor | Node, name: str | None = None) -> Node:
     """A node that finishes when all of ``nodes`` have; fetching it runs them and gives ``None``.
 

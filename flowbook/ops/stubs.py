@@ -184,10 +184,10 @@ def _placeholder(value: Any) -> Any:
 # ------------------------------------------------------------------------------------------------ the file
 
 
-def difference(path: Path = STUB) -> str:
+def difference() -> str:
     """What ``--write`` would change, as a diff; empty when the file is current."""
-    old = path.read_text(encoding="utf-8") if path.exists() else ""
-    names = str(path.name), f"{path.name} (from the declarations)"
+    old = STUB.read_text(encoding="utf-8") if STUB.exists() else ""
+    names = STUB.name, f"{STUB.name} (from the declarations)"
     return "".join(difflib.unified_diff(old.splitlines(True), stub().splitlines(True), *names))
 
 

@@ -41,7 +41,7 @@ class Run:
         self.graph = graph
         self.counter = counter
         self.devices = devices
-        self.prefix = prefix  # the keys of the control-flow nodes around the body that runs
+        self.prefix = prefix  # the key of the control-flow node around the body that runs; of nested ones, all names
         self.path = path  # the iteration of each loop around it
         self.observed = observed  # bodies run as observed Plans too
 
@@ -51,7 +51,14 @@ class Run:
         while node.attrs.get("recompute") and node.forward is not None:
             node = node.forward
         path = self.path if iteration is None else (*self.path, iteration)
-        return Run(body, self.counter, self.devices, (*self.prefix, *node.key), path, self.observed)
+        return Run(body, self.counter, self.devices, self.key(node), path, self.observed)
+
+    def key(self, node: Node) -> tuple[str, ...]:
+        """What tells a node of this run from all others: its key; in a body, its name after the control-flow node's.
+
+        Not its cell there: that of a body which the backward pass computes again is the cell of `gradients`.
+        """
+        return (*self.prefix, node.name) if self.prefix else node.key
 
 
 class ExecContext:
@@ -73,13 +80,14 @@ class ExecContext:
         """The counter-based generator of this node in this run and iteration.
 
         Key: the first 128 bits of BLAKE2b over the op's own ``seed``, or over the graph's seed and the node's key.
-        Counter words, low to high: 0 (grows as numbers are drawn), 0, the run counter, a hash of the iteration path.
+        Counter words, low to high: the block (NumPy counts up before it draws, so the first is 1), 0, the run counter,
+        a hash of the iteration path (0 outside loops).
         Source: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11 (Philox4x64-10).
         """
         run, node = self.run, self.step.node
         if seed is None:
             assert node is not None
-            text = "\x1f".join((str(run.graph.seed), *run.prefix, *node.key))
+            text = "\x1f".join((str(run.graph.seed), *run.key(node)))
         else:
             text = f"seed\x1f{seed}"
         key = np.frombuffer(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest(), "<u8")

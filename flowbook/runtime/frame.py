@@ -140,7 +140,6 @@ class Frame:
         done = [step for step in steps if step.index < self.position]
         try:
             for step in done:
-                self.children.pop(step.index, None)
                 self.compute(step, values)
         except BaseException:
             self.children, self.pins, self.seconds = children, pins, seconds
@@ -154,8 +153,6 @@ class Frame:
         """These steps, beyond the position, are to be computed anew."""
         for step in steps:
             self.recorded[step.index] = False
-            self.children.pop(step.index, None)
-            self.seconds.pop(step.index, None)
 
     def forget_current(self) -> None:
         """The control-flow step whose body is being stepped comes out differently, and so does what depends on it."""

@@ -22,6 +22,7 @@ from flowbook.errors import ArgumentError, FeedError, SessionError
 from flowbook.graph.context import get_default_graph
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Tensor, Variable
+from flowbook.graph.types import TensorSpec
 from flowbook.runtime.context import Run
 from flowbook.runtime.executor import Observer, execute
 from flowbook.runtime.feeding import Element, as_feed, bind_names, feed_specs, flatten, prepare, resolve
@@ -155,6 +156,11 @@ class Session:
             self._plans.popitem(last=False)
         return plan
 
+    def seek(self, runs: int) -> None:
+        """Let the run counter stand at ``runs``: the next run draws the random numbers of run ``runs + 1``."""
+        self.runs = runs
+        self._counter = itertools.count(runs + 1)
+
     def next_run(self, graph: Graph | None = None, *, observed: bool = False) -> Run:
         """A new run, with the next value of the run counter. ``observed``: bodies run as observed Plans too."""
         counter = next(self._counter)
@@ -219,7 +225,10 @@ class Session:
         computed = []
         for variable in variables:
             record = variable.node.current
-            if record.inputs:
+            loaded = self.graph.initial.get(variable.name)
+            if loaded is not None and TensorSpec(loaded.shape, loaded.dtype) == variable.spec:
+                values[variable] = np.array(loaded)
+            elif record.inputs:
                 computed.append(variable)
             else:
                 values[variable] = np.array(record.attrs["value"])
@@ -269,10 +278,13 @@ class Session:
 
         save(self, path)
 
-    def restore(self, path: Any) -> None:
-        """Read a checkpoint; all variables change, or (with a ``FileError``) none."""
+    def restore(self, path: Any, *, strict: bool = True) -> None:
+        """Read a checkpoint; all variables change, or (with a ``FileError``) none.
+
+        The file has to hold exactly the variables of the graph; ``strict=False`` restores those that are in both.
+        """
         from flowbook.runtime.checkpoint import restore
 
-        restore(self, path)
+        restore(self, path, strict=strict)
 
 

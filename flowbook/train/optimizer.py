@@ -69,7 +69,7 @@ class Optimizer:
 
     def __repr__(self) -> str:
         settings = ", ".join(
-            f"{name}={value.name if isinstance(value, Tensor) else value!r}" for name, value in vars(self).items()
+            f"{name}={value.name if isinstance(value, Tensor) else value}" for name, value in vars(self).items()
         )
         return f"{type(self).__name__}({settings})"
 

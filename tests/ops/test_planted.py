@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from flowbook.ops import coverage
 from tests.ops import checks, derivatives
 from tests.ops.cases import planted
 from tests.ops.counting import check_cost
-from tests.ops.drivers import check_drivers
+from tests.ops.drivers import check_drivers, check_file, graph_of
 
 TANH, MAXIMUM, MULTIPLY = REGISTRY["tanh"], REGISTRY["maximum"], REGISTRY["multiply"]
 X = Sample((np.linspace(-1.5, 1.7, 6).reshape(2, 3),))
@@ -217,3 +218,12 @@ def test_a_kernel_that_changes_its_mind() -> None:
 
     bad = planted(TANH, kernel=kernel, gradient=None, nondifferentiable="test")
     rejects(check_drivers, bad, [X])
+
+
+def test_a_file_that_loses_an_attribute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    check_file(REGISTRY["sum"], [X], tmp_path / "graph.flow")
+    with fb.Graph().as_default():
+        other = graph_of(REGISTRY["sum"], [X._replace(attrs={"keepdims": True})])[0]
+    monkeypatch.setattr(fb, "load_graph", lambda path: other)
+    with pytest.raises(AssertionError):
+        check_file(REGISTRY["sum"], [X], tmp_path / "graph.flow")

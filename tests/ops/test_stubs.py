@@ -40,7 +40,7 @@ fb.sum(y, axis="rows")  # wrong: arg-type
 fb.tanh(y, bad=1)  # wrong: call-arg
 fb.astype(y)  # wrong: call-arg
 number: int = fb.exp(y)  # wrong: assignment
-fb.concat(y, y, y)  # wrong: call-arg
+fb.concat(y)  # wrong: arg-type
 fb.argmax(y, axis=(0, 1))  # wrong: arg-type
 fb.no_such_op(y)  # wrong: attr-defined
 """
@@ -54,8 +54,6 @@ def test_check_shows_the_difference(monkeypatch, tmp_path: Path, capsys) -> None
     old = tmp_path / "__init__.pyi"
     old.write_text(stubs.stub().replace("def tanh(", "def tangent("))
     monkeypatch.setattr(stubs, "STUB", old)
-    assert stubs.difference(old)
-    monkeypatch.setattr(stubs.difference, "__defaults__", (old,))
     assert stubs.main(["--check"]) == 1
     text = capsys.readouterr().err
     assert "-def tangent(" in text and "+def tanh(" in text and "--write" in text
@@ -88,13 +86,18 @@ def test_user_code_is_checked(tmp_path: Path) -> None:
     file = tmp_path / "user.py"
     file.write_text(USER_CODE)
     options = ["--strict", "--no-pretty", "--no-error-summary", "--hide-error-context", "--no-color-output"]
-    command = [sys.executable, "-m", "mypy", *options, "--config-file=", f"--cache-dir={ROOT / '.mypy_cache'}"]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        *options,
+        "--config-file=",
+        f"--cache-dir={ROOT / '.mypy_cache' / 'user-code'}",
+    ]
     done = subprocess.run([*command, str(file)], cwd=ROOT, capture_output=True, text=True, check=False)
-    found = {
-        (int(line.split(":")[1]), re.search(r"\[([\w-]+)\]$", line)[1])  # type: ignore[index]
-        for line in done.stdout.splitlines()
-        if ": error:" in line and line.startswith(str(file))
-    }
+    # By name, not by path: what mypy has in its cache keeps the path of the run that found it.
+    lines = re.findall(r"user\.py:(\d+): error: .*\[([\w-]+)\]$", done.stdout, re.M)
+    found = {(int(line), code) for line, code in lines}
     wanted = {
         (number, line.partition("# wrong: ")[2])
         for number, line in enumerate(USER_CODE.splitlines(), 1)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings, strategies as st
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 import flowbook as fb
 from flowbook.errors import SessionError
@@ -110,37 +112,82 @@ def test_setting_the_same_value_changes_nothing(recipe: Recipe, steps: int, plac
     stepper = session.debug(made.fetches, made.feeds)
     for _ in range(steps % (stepper.total + 1)):
         stepper.step()
-    tensor = made.tensors[place % len(made.tensors)]
+    tensors = readable(stepper, made)
+    tensor = tensors[place % len(tensors)]
     before = snapshot(session, stepper, made)
-    if before[2][tensor.name] is None:
-        return
     edit = stepper.set_value(tensor, stepper.value(tensor))
     assert edit.recomputed == 0 and edit.changed == ()
     assert snapshot(session, stepper, made) == before
 
 
-@settings(max_examples=60)
-@given(recipes(STATELESS), st.integers(0, 50), st.integers(0, 50), moves)
-def test_setting_is_like_feeding(recipe: Recipe, steps: int, place: int, moves: list[int]) -> None:
-    """Wherever it is set, and however one walks afterwards, the end is that of a fresh run fed with the value."""
+def readable(stepper: Stepper, made: Made) -> list[Any]:
+    """The tensors that have a value now."""
+    found = []
+    for tensor in made.tensors:
+        with contextlib.suppress(SessionError):
+            stepper.value(tensor)
+            found.append(tensor)
+    return found
+
+
+def act(stepper: Stepper, made: Made, kind: str, number: int, pins: dict[str, Any]) -> None:
+    """One thing a user may do; ``pins`` are the values that are set, by name."""
+    if kind in ("forward", "back"):
+        for _ in range(1 + number % 7):
+            stepper.step() if kind == "forward" else stepper.back()
+        return
+    tensors = [each for each in readable(stepper, made) if kind == "set" or each.name in pins]
+    if not tensors:
+        return
+    tensor = tensors[number % len(tensors)]
+    if kind == "reset":
+        stepper.reset_value(tensor)
+        del pins[tensor.name]
+        return
+    value = stepper.value(tensor)
+    new = np.full_like(value, (number % 5 - 2) / 2)
+    edit = stepper.set_value(tensor, new)
+    assert edit.recomputed <= edit.computed == stepper.position
+    if bytes_of([value]) != bytes_of([new]):
+        pins[tensor.name] = new
+    assert bytes_of([stepper.value(tensor)]) == bytes_of([new])
+
+
+kinds = st.sampled_from(["forward", "forward", "back", "set", "set", "reset"])
+actions = st.lists(st.tuples(kinds, st.integers(0, 50)), min_size=6, max_size=14)
+
+
+@settings(max_examples=100)
+@given(recipes(STATELESS, 4), actions)
+def test_setting_is_like_feeding(recipe: Recipe, actions: list[tuple[str, int]]) -> None:
+    """Whatever is set and reset on whatever walk, the end is that of a fresh run fed with what is set."""
     made = build(recipe)
     stepper = session_of(made).debug(made.fetches, made.feeds)
-    for _ in range(steps % (stepper.total + 1)):
-        stepper.step()
-    tensor = made.tensors[place % len(made.tensors)]
-    try:
-        value = np.full_like(stepper.value(tensor), 0.5)
-    except SessionError:
-        return
-    edit = stepper.set_value(tensor, value)
-    assert edit.recomputed <= edit.computed == stepper.position
-    for move in moves:
-        for _ in range(abs(move)):
-            stepper.step() if move > 0 else stepper.back()
+    pins: dict[str, Any] = {}
+    for kind, number in actions:
+        act(stepper, made, kind, number, pins)
     again = build(recipe)
-    fed = again.feeds | {again.tensors[place % len(again.tensors)]: value}
+    fed = again.feeds | {again.graph[name]: value for name, value in pins.items()}
     expected = session_of(again).run(again.fetches, fed)
     assert bytes_of(stepper.finish()) == bytes_of(expected)
+
+
+@settings(max_examples=100)
+@given(recipes(min_ops=4), actions)
+def test_the_session_holds_what_was_written(recipe: Recipe, actions: list[tuple[str, int]]) -> None:
+    """After every step and edit, each variable that has been written is in the session as the run sees it."""
+    made = build(recipe)
+    session = session_of(made)
+    stepper = session.debug(made.fetches, made.feeds)
+    table = stepper._walk.frames[0].table
+    for kind, number in actions:
+        act(stepper, made, kind, number, {})
+        for variable in made.variables:
+            if any(index < stepper.position for index, _ in table.versions.get(variable, ())):
+                assert bytes_of([session.variables.get(variable).value]) == bytes_of([stepper.value(variable)])
+    while stepper.back() is not None:
+        pass
+    assert [session.variables.get(each) for each in made.variables] == [None] * len(made.variables)
 
 
 @settings(max_examples=40)
@@ -151,10 +198,9 @@ def test_set_and_reset_restores_every_byte(recipe: Recipe, steps: int, place: in
     stepper = session.debug(made.fetches, made.feeds)
     for _ in range(steps % (stepper.total + 1)):
         stepper.step()
-    tensor = made.tensors[place % len(made.tensors)]
+    tensors = readable(stepper, made)
+    tensor = tensors[place % len(tensors)]
     before = snapshot(session, stepper, made)
-    if before[2][tensor.name] is None:
-        return
     old = stepper.value(tensor)
     stepper.set_value(tensor, old + 1.0)
     if not np.array_equal(old, old + 1.0, equal_nan=True):

@@ -171,7 +171,8 @@ def test_the_loss_beside_the_step_is_the_one_before_it(make) -> None:
     loss = fb.sum(w * w)
     train = make(0.1).minimize(loss)
     session = fb.Session()
-    assert session.run([train, loss])[1] == session.run([loss, train], {w: [1.0, 2.0]})[0] == 5.0
+    assert session.run([train, loss]) == [None, 5.0]
+    assert session.run(loss) < 5.0
 
 
 def test_each_variable_is_written_once_in_a_plan() -> None:

@@ -1,0 +1,1 @@
+"""Files that other programs and people read: saved graphs and repro files."""

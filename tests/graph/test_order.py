@@ -1,0 +1,114 @@
+"""Walking graphs: the stable topological order, cycles named, and no recursion however deep a chain is."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+import flowbook as fb
+from flowbook.errors import GraphError
+from flowbook.graph.check import check
+from flowbook.graph.graph import Graph
+from flowbook.graph.order import ancestors, find_cycle, topological
+from flowbook.graph.serialize import graph_from_json, graph_to_json
+
+DEEP = 100_000
+
+
+def chain(length: int) -> tuple[Graph, fb.Tensor, fb.Tensor]:
+    with Graph().as_default() as graph:
+        x = y = fb.placeholder((), name="x")
+        for _ in range(length):
+            y = fb.negative(y)
+    return graph, x, y
+
+
+def test_topological_order_is_program_order_where_that_is_one():
+    with Graph().as_default() as graph:
+        a, b = fb.constant(1.0, name="a"), fb.constant(2.0, name="b")
+        fb.add(b, a, name="c")
+    assert [node.name for node in topological(graph.nodes[::-1])] == ["a", "b", "c"]
+
+
+def test_an_edited_cell_may_use_what_a_later_one_defines():
+    graph = Graph()
+    with graph.as_default():
+        with graph.transaction("first"):
+            fb.constant(0.0, name="first")
+        with graph.transaction("second"):
+            x = fb.constant(1.0, name="x")
+            fb.constant(2.0, name="y")
+        with graph.transaction("first"):
+            fb.tanh(x, name="first")
+    assert [node.name for node in graph.nodes] == ["first", "x", "y"]
+    assert [node.name for node in topological(graph.nodes)] == ["x", "first", "y"]
+    by_name = topological(graph.nodes, key=lambda node: node.name)
+    assert [node.name for node in by_name] == ["x", "first", "y"]
+    check(graph)
+
+
+def test_ancestors_stop_where_they_are_told():
+    _, x, y = chain(3)
+    assert {node.name for node in ancestors([y.node])} == {"x", "negative_1", "negative_2", "negative_3"}
+    found = ancestors([y.node], stop=lambda node: node.name == "negative_2")
+    assert {node.name for node in found} == {"negative_2", "negative_3"}
+
+
+def test_a_cycle_is_named():
+    _, x, y = chain(3)
+    first = y.graph["negative_1"].node
+    first.record = first.record._replace(inputs=(y,))
+    with pytest.raises(GraphError, match="these nodes form a cycle: .*negative_1.* → .*negative_2.* → .*negative_3"):
+        topological(y.graph.nodes)
+    path = find_cycle(y.graph.nodes[1:], lambda node: [each.node for each in node.input_tensors])
+    assert len(path) == 3
+
+
+@pytest.fixture(scope="module")
+def deep():
+    return chain(DEEP)
+
+
+def test_deep_chains_run(deep):
+    graph, x, y = deep
+    session = fb.Session(graph)
+    assert session.run(y, {x: 3.0}) == (3.0 if DEEP % 2 == 0 else -3.0)
+
+
+def test_deep_chains_are_hashed_checked_and_compared(deep):
+    graph, *_ = deep
+    assert graph.hash == chain(DEEP)[0].hash
+    check(graph)
+    assert not graph.diff(graph.snapshot())
+
+
+def test_deep_chains_are_saved_and_loaded(deep):
+    graph, *_ = deep
+    assert graph_from_json(*graph_to_json(graph)).hash == graph.hash
+
+
+def test_deep_chains_are_differentiated_followed_and_deleted():
+    graph = Graph()
+    with graph.as_default():
+        with graph.transaction("input"):
+            x = fb.placeholder((), name="x")
+        with graph.transaction("chain"):
+            y = x
+            for _ in range(DEEP):
+                y = fb.negative(y)
+        with graph.transaction("gradient"):
+            (dx,) = fb.gradients(y, [x])
+        assert fb.Session(graph).run(dx, {x: 1.0}) == 1.0
+        with graph.transaction("input"):
+            x = fb.identity(fb.placeholder((None,), name="vector")[0], name="x")
+        check(graph)
+        value = fb.Session(graph).run(dx, {"vector": np.ones(2, "float32")})
+        assert value == 1.0
+    graph.remove_owner("chain")
+    assert len(graph) < 2 * DEEP
+    del y, dx
+    graph.last_commit = None
+    gc.collect()
+    check(graph)

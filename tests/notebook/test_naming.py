@@ -1,0 +1,81 @@
+"""Names that assignments give to nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import flowbook as fb
+from flowbook.notebook.cells import run_cell
+
+
+def names(source: str, **extra: Any) -> tuple[list[str], dict[str, Any]]:
+    """The node names a cell gives, and its namespace."""
+    graph = fb.Graph()
+    space: dict[str, Any] = {"fb": fb, **extra}
+    run_cell(source, space, name="cell", graph=graph)
+    return [node.name for node in graph.owned("cell")], space
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("h = fb.relu(x)", ["h"]),
+        ("h: object = fb.relu(x)", ["h"]),
+        ("h = k = fb.relu(x)", ["h"]),
+        ("h = fb.relu(x)\nk = h", ["h"]),
+        ("h = fb.relu(x)\nh = fb.tanh(h)", ["h", "h_1"]),
+        ("h = fb.relu(x)\nh += 1.0", ["h", "h_1"]),
+        ("a, b = fb.relu(x), fb.tanh(x)", ["a", "b"]),
+        ("(a, [b, c]), *rest = (fb.relu(x), [fb.tanh(x), fb.exp(x)]), fb.abs(x)", ["a", "b", "c", "abs_1"]),
+        ("fb.tanh(h := fb.relu(x))", ["h", "tanh_1"]),
+        ("fb.relu(x)", ["relu_1"]),
+        ("h = fb.relu(x, name='given')", ["given"]),
+        ("h = fb.tanh(fb.relu(x))", ["relu_1", "h"]),
+        ("for i in range(3):\n    h = fb.relu(x)", ["h", "h_1", "h_2"]),
+        ("for h in [fb.relu(x), fb.tanh(x)]:\n    pass", ["h", "h_1"]),
+        ("if True:\n    h = fb.relu(x)\nelse:\n    pass", ["h"]),
+        ("try:\n    h = fb.relu(x)\nfinally:\n    k = fb.tanh(x)", ["h", "k"]),
+        ("with fb.name_scope('s'):\n    h = fb.relu(x)", ["s/h"]),
+        ("def f():\n    inner = fb.relu(x)\n    return fb.tanh(inner)\nh = f()", ["relu_1", "h"]),
+        ("hs = [fb.relu(x) for _ in range(2)]", ["relu_1", "relu_2"]),
+        ("params = {}\nparams['w'] = fb.relu(x)", ["relu_1"]),
+        ("_ = fb.relu(x)", ["relu_1"]),
+        ("w = fb.Variable(0.0)\nup = fb.assign_add(w, 1.0)\nboth = fb.group(up)", ["w", "up", "both"]),
+    ],
+)
+def test_assignments_name_nodes(source: str, expected: list[str]) -> None:
+    found, _ = names("x = fb.placeholder(())\n" + source)
+    assert found == ["x", *expected]
+
+
+def test_bindings_are_the_named_handles() -> None:
+    _, space = names("x = fb.placeholder(())\na, b = fb.relu(x), fb.tanh(x)\nc = a")
+    assert [space[name].name for name in "abc"] == ["a", "b", "a"]
+    assert space["c"] is space["a"]
+
+
+def test_outputs_of_one_node_share_its_name() -> None:
+    _, space = names("x = fb.placeholder((4,))\na, b = fb.split(x, 2)")
+    assert [space["a"].name, space["b"].name] == ["a", "a:1"]
+
+
+def test_nodes_of_other_cells_keep_their_names() -> None:
+    graph, space = fb.Graph(), {"fb": fb}
+    run_cell("fb.placeholder((), name='p')\nt = fb.relu(fb.get_default_graph()['p'])", space, name="one", graph=graph)
+    run_cell("mine = t", space, name="two", graph=graph)
+    assert [node.name for node in graph.nodes] == ["p", "t"]
+
+
+def test_the_hook_is_gone_afterwards() -> None:
+    _, space = names("h = fb.constant(1.0)")
+    assert set(space) - {"__builtins__"} == {"fb", "h"}
+
+
+def test_variable_named_like_one_of_another_cell_is_refused_at_its_line() -> None:
+    graph, space = fb.Graph(), {"fb": fb}
+    run_cell("w = fb.Variable(0.0)", space, name="one", graph=graph)
+    with pytest.raises(fb.errors.GraphError, match="cell one; cell two") as caught:
+        run_cell("\nw = fb.Variable(1.0)", space, name="two", graph=graph)
+    assert (caught.value.line, caught.value.code) == (2, "w = fb.Variable(1.0)")

@@ -1,0 +1,183 @@
+"""The picture and the table of a cell: deterministic, safe with any name, bounded."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import flowbook as fb
+from flowbook.notebook import CellView, layout, svg
+from flowbook.notebook.cells import run_cell
+from flowbook.notebook.outline import outline
+
+HOSTILE = [
+    '"><img src=x onerror=alert(1)>',
+    "</text></svg><script>alert(1)</script>",
+    "a&b<c>'d'",
+    "]]><!--",
+    "label=<b>\\N\\n\\",
+    "\x1b[31m\x00\u202e",
+    "ü 数 ∇",
+    "x" * 500,
+]
+
+
+def draw(graph: fb.Graph, cell: str) -> str:
+    picture = CellView(graph, cell).svg
+    assert picture is not None
+    return picture
+
+
+def texts(picture: str) -> list[str]:
+    return [each.text or "" for each in ElementTree.fromstring(picture).iter() if each.tag.endswith("}text")]
+
+
+def network() -> fb.Graph:
+    graph, space = fb.Graph(), {"fb": fb, "np": np}
+    run_cell("x = fb.placeholder(('batch', 3))", space, name="data", graph=graph)
+    run_cell(
+        "with fb.name_scope('layer'):\n    W = fb.Variable(np.ones((3, 2), 'float32'))\n    h = fb.tanh(x @ W)\n"
+        "loss = fb.sum(h)",
+        space,
+        name="net",
+        graph=graph,
+    )
+    run_cell("train = fb.train.SGD(0.1).minimize(loss)", space, name="train", graph=graph)
+    return graph
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names(name: str) -> None:
+    graph = fb.Graph()
+    with graph.transaction(name), graph.as_default(), fb.name_scope(name):
+        fb.tanh(fb.placeholder((name,), name=name), name=name)
+    root = ElementTree.fromstring(draw(graph, name))  # well formed
+    tags = {each.tag.rpartition("}")[2] for each in root.iter()}
+    assert tags <= {"svg", "style", "g", "title", "rect", "path", "text"}
+    assert not any(key.startswith("on") or "href" in key for each in root.iter() for key in each.attrib)
+
+
+def test_the_picture_is_the_same_everywhere() -> None:
+    program = (
+        "from tests.notebook.test_picture import network, draw\n"
+        "graph = network()\n"
+        "print(*[draw(graph, cell) for cell in ('data', 'net', 'train')])"
+    )
+    here = Path(__file__).parents[2]
+
+    def run(seed: str) -> str:
+        environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(here)}
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment, cwd=here
+        )
+        return done.stdout
+
+    assert run("1") == run("2") != ""
+
+
+def test_running_again_draws_the_same() -> None:
+    assert draw(network(), "train") == draw(network(), "train")
+
+
+def test_what_a_card_says() -> None:
+    graph = network()
+    found = texts(draw(graph, "net"))
+    assert found[:2] == ["layer", "x"]
+    assert {"cell data", "(batch, 3)", "W", "variable", "h", "tanh", "loss"} <= set(found)
+    training = texts(draw(graph, "train"))
+    assert {"for layer/h", "writes layer/W", "gradient"} <= set(training)
+    titles = [
+        each.text or "" for each in ElementTree.fromstring(draw(graph, "net")).iter() if each.tag.endswith("title")
+    ]
+    assert any(each.startswith("layer/h: tanh\nfloat32 (batch, 2)\nHyperbolic tangent") for each in titles)
+    assert any("line 3:  h = fb.tanh(x @ W)" in each for each in titles)
+
+
+def test_gradients_foreign_and_stale_nodes_are_marked() -> None:
+    graph, space = fb.Graph(), {"fb": fb}
+    run_cell("a = fb.placeholder((2,))\nb = fb.placeholder((3,))", space, name="one", graph=graph)
+    run_cell("c = a * 2.0\nd = b * 2.0", space, name="two", graph=graph)
+    run_cell("a = fb.placeholder((2,), 'int64')\nb = fb.placeholder((3,))", space, name="one", graph=graph)
+    boxes = {box.title: box for box in outline(graph, "two").boxes}
+    assert [title for title, box in boxes.items() if box.foreign] == ["a", "b"]
+    assert [title for title, box in boxes.items() if box.stale] == ["c"]
+    assert "fb-stale" in draw(graph, "two") and "fb-foreign" in draw(graph, "two")
+    assert "(stale: " in CellView(graph, "two").text
+    assert any(box.backward for box in outline(network(), "train").boxes)
+
+
+def test_scopes_collapse_deepest_first() -> None:
+    graph = fb.Graph()
+    with graph.transaction("big"), graph.as_default():
+        t = fb.placeholder(())
+        for layer in range(3):
+            with fb.name_scope(f"layer{layer}"):
+                for block in range(4):
+                    with fb.name_scope(f"block{block}"):
+                        for _ in range(10):
+                            t = fb.tanh(t)
+    assert len(outline(graph, "big", limit=200).boxes) == 121
+    found = outline(graph, "big", limit=60)
+    assert len(found.boxes) <= 60
+    assert {box.detail for box in found.boxes if box.kind == "scope"} == {"10 nodes"}
+    found = outline(graph, "big", limit=6)
+    assert [(box.title, box.detail) for box in found.boxes[1:]] == [(f"layer{k}", "40 nodes") for k in range(3)]
+    assert [(arrow.source, arrow.target) for arrow in found.arrows] == [(0, 1), (1, 2), (2, 3)]
+    assert found.nodes == 121
+    draw(graph, "big")
+
+
+def test_too_much_to_draw_says_so() -> None:
+    graph = fb.Graph()
+    with graph.transaction("flat"), graph.as_default():
+        t = fb.placeholder(())
+        for _ in range(svg.MAX_BOXES):
+            t = fb.tanh(t)
+    view = CellView(graph, "flat")
+    assert sorted(view._repr_mimebundle_()) == ["text/plain"]
+    assert view.text.endswith("(no picture: 301 boxes are more than a picture can show (300); use name scopes)")
+    assert "… and 221 more" in view.text
+
+
+def test_no_layout_program_leaves_the_table_and_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> str:
+        raise layout.LayoutError("graphviz-pure is not installed: pip install graphviz-pure==0.2.2")
+
+    monkeypatch.setattr(layout, "program", missing)
+    view = CellView(network(), "net")
+    assert view.svg is None
+    assert view.text.endswith("(no picture: graphviz-pure is not installed: pip install graphviz-pure==0.2.2)")
+
+
+@pytest.mark.parametrize("fault", ["exit 3", "echo nonsense", "echo '{}'"])
+def test_a_broken_layout_program_leaves_the_table(fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "dot"
+    program.write_text(f"#!/bin/sh\n{fault}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(layout, "program", lambda: str(program))
+    assert "(no picture: the layout program failed" in CellView(network(), "net").text
+
+
+def test_an_empty_cell_shows_no_picture() -> None:
+    graph = fb.Graph()
+    with graph.transaction("empty"):
+        pass
+    assert CellView(graph, "empty")._repr_mimebundle_() == {"text/plain": "0 nodes"}
+
+
+def test_both_directions_of_layout() -> None:
+    graph = fb.Graph()
+    with graph.transaction("long"), graph.as_default():
+        t = fb.placeholder(())
+        for _ in range(12):
+            t = fb.tanh(t)
+    root = ElementTree.fromstring(draw(graph, "long"))
+    assert float(root.attrib["width"]) < float(root.attrib["height"])
+    root = ElementTree.fromstring(draw(network(), "net"))
+    assert float(root.attrib["width"]) > float(root.attrib["height"])
