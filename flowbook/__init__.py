@@ -38,7 +38,7 @@ from flowbook.runtime.session import Session
 __version__ = "0.1.0"
 
 # Every public op is a name of this module; the stub `__init__.pyi` lists them with their types.
-globals().update({name: definition.builder for name, definition in REGISTRY.items() if not definition.hidden})  # type: ignore[attr-defined]
+globals().update({name: definition.builder for name, definition in REGISTRY.items() if not definition.hidden})
 
 # What is not needed to build and run a graph is imported when it is first used.
 _LAZY = {

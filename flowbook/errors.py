@@ -11,7 +11,7 @@ Each class also inherits the built-in exception that a Python programmer would e
 >>> print(error)
 inner dimensions differ: 3 and 4
   node:   layer1/matmul (matmul)
-  where:  cell model, line 3
+  where:  model, line 3
   inputs: x float32 (2, 3)
           w float32 (4, 5)
   hint:   transpose the second operand

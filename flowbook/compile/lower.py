@@ -32,7 +32,7 @@ class _Lowering:
         self.program = Program()
         self.sizes = _sizes(feeds)
         self.values: dict[Tensor, int] = {}
-        self.scalars: dict[tuple[type, Any], int] = {}
+        self.scalars: dict[Any, int] = {}
         self.instructions: dict[Node, Instruction] = {}
         self.history: dict[Node, list[tuple[Node | None, int]]] = {}  # versions of each variable, with their writers
         self.seen: dict[tuple[Node, Node], int] = {}  # (consumer, variable) -> version it read
@@ -91,18 +91,16 @@ class _Lowering:
         if op.source:
             self._emit_source(node)
             return
-        inputs, kinds = [], []
+        inputs: list[int | None] = []
+        kinds: list[Any] = []
         for operand in record.inputs:
             if isinstance(operand, Tensor):
-                number = self._value(operand, node)
-                kinds.append(program.specs[number])
-            elif operand is None:
-                number = None  # type: ignore[assignment]
-                kinds.append(None)
+                value = self._value(operand, node)
+                kinds.append(program.specs[value])
+                inputs.append(value)
             else:
-                number = self._scalar(operand)
                 kinds.append(operand)
-            inputs.append(number)
+                inputs.append(None if operand is None else self._scalar(operand))
         try:
             specs = op.infer(kinds, record.attrs)
         except FlowError as error:
@@ -118,7 +116,7 @@ class _Lowering:
         for source, target in record.attrs.get("writes", op.writes):
             variable = record.inputs[source]
             assert isinstance(variable, Tensor)
-            self.history.setdefault(variable.node, [(None, inputs[source])]).append((node, outputs[target]))
+            self.history.setdefault(variable.node, [(None, self._value(variable, node))]).append((node, outputs[target]))
 
     def _emit_source(self, node: Node) -> None:
         record, program = node.current, self.program
@@ -164,10 +162,10 @@ class _Lowering:
         )
 
     def _scalar(self, value: Any) -> int:
-        key = (type(value), value if value == value else "nan", str(value) if value == 0 else "")
+        key = (type(value), repr(value))  # tells 1 from 1.0 and from True, and 0.0 from -0.0
         if key not in self.scalars:
-            self.scalars[key] = self.program.constant(value, None)  # type: ignore[index]
-        return self.scalars[key]  # type: ignore[index]
+            self.scalars[key] = self.program.constant(value, None)
+        return self.scalars[key]
 
 
 def _sizes(feeds: Mapping[Tensor, TensorSpec]) -> dict[str, int]:

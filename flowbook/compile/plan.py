@@ -22,7 +22,7 @@ from flowbook.graph.types import TensorSpec
 class Step(NamedTuple):
     """One kernel call. ``fn`` is the kernel with its attributes bound; of a structured op it still takes a context."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody wants of a step
     name: str
     op: OpDef
     fn: Callable[..., Any]

@@ -25,6 +25,7 @@ def backpropagate(
 ) -> list[Tensor | None]:
     """The body of `gradients`, without recording a derivation."""
     between = _between(ys, xs)
+    _refuse_stale(between)
     sums = _Sums()
     for index, y in enumerate(ys):
         if y.dtype.kind != "f":
@@ -83,6 +84,18 @@ def _between(ys: list[Tensor], xs: list[Tensor]) -> set[Node]:
                 found.add(consumer)
                 stack.append(consumer)
     return found
+
+
+def _refuse_stale(nodes: set[Node]) -> None:
+    """A stale node's shapes are not those of its operands any more, so its rule would build nonsense."""
+    stale = [node for node in nodes if node.stale]
+    if stale:
+        node = min(stale, key=name_order)
+        raise GradientError(
+            f"cannot differentiate through '{node.name}' of {node.owner.label}, which is stale: {node.stale}",
+            node=node.name,
+            hint=f"run {node.owner.label} again first",
+        )
 
 
 class _Sums:
@@ -182,5 +195,5 @@ def _like(part: Tensor, operand: Tensor, broadcasts: bool) -> Tensor:
 
 
 def _build(op: str, /, *operands: Any, **attrs: Any) -> Tensor:
-    builder: Callable[..., Tensor] = REGISTRY[op].builder  # type: ignore[attr-defined]
+    builder: Callable[..., Tensor] = REGISTRY[op].builder
     return builder(*operands, **attrs)

@@ -93,9 +93,10 @@ class Follower:
         touched = set(dirty)
         while True:
             ordered = topological([node for node in self._below(touched) if node.record is not None], inputs_of)
-            changed = {node for node in ordered if self._recheck(node)}
-            self.beyond |= changed
-            touched |= changed
+            for node in ordered:
+                if not touched.isdisjoint(inputs_of(node)) and self._recheck(node):
+                    self.beyond.add(node)
+                    touched.add(node)
             derivation = self._next_derivation(touched)
             if derivation is None:
                 return

@@ -92,6 +92,7 @@ class OpDef:
         self.effect = effect  # runs for what it does: in a body it runs even when nobody uses its outputs
         self.enter = enter  # of control flow: (inputs, attrs) -> the body to run now and its inputs
         self.gradient: Callable[..., Any] | None = None
+        self.builder: Any = None  # the public function
         self.module = kernel.__module__
         self.doc = inspect.getdoc(kernel) or ""
         self.cache: dict[Any, tuple[TensorSpec, ...]] = {}
@@ -207,7 +208,7 @@ def as_tensor(value: Any, graph: Any = None) -> Tensor:
     """A tensor for anything an op accepts: a tensor as it is, a number or an array as a constant."""
     if isinstance(value, Tensor):
         return value
-    constant = REGISTRY["constant"].builder.__wrapped__  # type: ignore[attr-defined]
+    constant = REGISTRY["constant"].builder.__wrapped__
     return constant(value)  # type: ignore[no-any-return]  # without `located`: errors name the op that wants the tensor
 
 
@@ -361,7 +362,7 @@ def make_builder(op: OpDef) -> Any:
         return rule
 
     builder.gradient = gradient  # type: ignore[attr-defined]
-    op.builder = builder  # type: ignore[attr-defined]
+    op.builder = builder
     return builder
 
 

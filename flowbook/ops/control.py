@@ -247,7 +247,7 @@ def _gradient(node: Node, *dys: Tensor | None) -> list[Tensor | None]:
 
 
 REGISTRY["cond"].gradient = _gradient
-REGISTRY["cond"].builder = build_cond  # type: ignore[attr-defined]
+REGISTRY["cond"].builder = build_cond
 build_cond.__name__ = build_cond.__qualname__ = "cond"
 build_cond.opdef = REGISTRY["cond"]  # type: ignore[attr-defined]
 cond = build_cond

@@ -64,7 +64,7 @@ def row(op: OpDef) -> Row:
         op=op.name,
         family=op.module.rpartition(".")[2],
         kind="structured" if op.structured else "array",
-        doctest="yes" if ">>>" in op.doc or ">>>" in (op.builder.__doc__ or "") else NONE,  # type: ignore[attr-defined]
+        doctest="yes" if ">>>" in op.doc or ">>>" in (op.builder.__doc__ or "") else NONE,
         holes=tuple(name for name, text in cells.items() if not text or text == "0"),
         **cells,
     )
@@ -100,11 +100,11 @@ def second_order(op: OpDef) -> str:
 
 def _blocking(op: OpDef, sample: Sample) -> set[str]:
     """Ops without a gradient on a way through floats from the operands to what the gradient rule builds."""
-    placeholder = REGISTRY["placeholder"].builder  # type: ignore[attr-defined]
+    placeholder = REGISTRY["placeholder"].builder
     operands = [
         placeholder(each.shape, each.dtype.name) if isinstance(each, np.ndarray) else each for each in sample.inputs
     ]
-    built = op.builder(*([operands] if op.variadic else operands), **sample.attrs)  # type: ignore[attr-defined]
+    built = op.builder(*([operands] if op.variadic else operands), **sample.attrs)
     outputs = built if isinstance(built, tuple) else (built,)
     if any(each.dtype.kind != "f" for each in outputs):
         return set()
@@ -163,7 +163,7 @@ def reference() -> str:
     for family, ops in sorted(families.items()):
         text += ["", f"## {family}", "", "| operator | what it does | gradient |", "| --- | --- | --- |"]
         for op in sorted(ops, key=lambda each: each.name):
-            signature = f"{op.name}{getattr(op.builder, '__signature__', op.signature)}"  # type: ignore[attr-defined]
+            signature = f"{op.name}{getattr(op.builder, '__signature__', op.signature)}"
             cells = [f"`{signature}`", first_paragraph(op.doc), gradient(op)]
             text.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(text) + "\n"

@@ -82,7 +82,7 @@ def _build_constant(value: Any, dtype: Any = None, *, name: str | None = None) -
 
 _build_constant.__name__ = _build_constant.__qualname__ = "constant"
 _build_constant.opdef = _constant  # type: ignore[attr-defined]
-_constant.builder = _build_constant  # type: ignore[attr-defined]
+_constant.builder = _build_constant
 _constant.hidden = False
 globals()["constant"] = _build_constant
 
@@ -163,7 +163,7 @@ def Variable(
         init = init(shape, dtype or "float32")
     if isinstance(init, Tensor):
         if dtype is not None and init.dtype != as_dtype(dtype):
-            init = REGISTRY["astype"].builder(init, dtype=dtype)  # type: ignore[attr-defined]
+            init = REGISTRY["astype"].builder(init, dtype=dtype)
         spec = init.spec
         if shape is not None and not _fits(spec.shape, known_shape(shape)):
             raise _misfit(spec.shape, shape)
@@ -214,7 +214,7 @@ def _write_spec(variable, value, **attrs):
 
 def _write(name: str):
     definition = REGISTRY[name]
-    generic = definition.builder  # type: ignore[attr-defined]
+    generic = definition.builder
 
     @located(definition.name)
     def builder(variable: Any, value: Any, *, name: str | None = None) -> Any:
@@ -228,7 +228,7 @@ def _write(name: str):
     builder.__doc__, builder.__module__ = definition.doc, definition.module
     builder.__signature__ = definition.signature  # type: ignore[attr-defined]
     builder.opdef = definition  # type: ignore[attr-defined]
-    definition.builder = builder  # type: ignore[attr-defined]
+    definition.builder = builder
     return builder
 
 

@@ -170,7 +170,7 @@ def _result(op: OpDef | None, signature: inspect.Signature) -> str:
     for sample in samples[:1]:
         with Graph().as_default():
             operands = [_placeholder(each) for each in sample.inputs]
-            built = op.builder(*([operands] if op.variadic else operands), **sample.attrs)  # type: ignore[attr-defined]
+            built = op.builder(*([operands] if op.variadic else operands), **sample.attrs)
             return "tuple[Tensor, ...]" if isinstance(built, tuple) else "Tensor"
     return "Tensor"
 
@@ -178,7 +178,7 @@ def _result(op: OpDef | None, signature: inspect.Signature) -> str:
 def _placeholder(value: Any) -> Any:
     if not isinstance(value, np.ndarray):
         return value
-    return REGISTRY["placeholder"].builder(value.shape, value.dtype.name)  # type: ignore[attr-defined]
+    return REGISTRY["placeholder"].builder(value.shape, value.dtype.name)
 
 
 # ------------------------------------------------------------------------------------------------ the file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from flowbook.graph.graph import Graph
 from flowbook.graph.order import ancestors, find_cycle, topological
 from flowbook.graph.serialize import graph_from_json, graph_to_json
 
-DEEP = 100_000
+DEPTHS = [20_000, pytest.param(100_000, marks=pytest.mark.slow)]  # Python recurses 1,000 deep, C some 10,000
 
 
 def chain(length: int) -> tuple[Graph, fb.Tensor, fb.Tensor]:
@@ -60,55 +61,42 @@ def test_a_cycle_is_named():
     _, x, y = chain(3)
     first = y.graph["negative_1"].node
     first.record = first.record._replace(inputs=(y,))
-    with pytest.raises(GraphError, match="these nodes form a cycle: .*negative_1.* → .*negative_2.* → .*negative_3"):
+    with pytest.raises(GraphError, match=r"form a cycle: negative_2 \(the script\) → negative_3 .* → negative_1 .* → negative_2$"):
         topological(y.graph.nodes)
     path = find_cycle(y.graph.nodes[1:], lambda node: [each.node for each in node.input_tensors])
     assert len(path) == 3
 
 
-@pytest.fixture(scope="module")
-def deep():
-    return chain(DEEP)
-
-
-def test_deep_chains_run(deep):
-    graph, x, y = deep
-    session = fb.Session(graph)
-    assert session.run(y, {x: 3.0}) == (3.0 if DEEP % 2 == 0 else -3.0)
-
-
-def test_deep_chains_are_hashed_checked_and_compared(deep):
-    graph, *_ = deep
-    assert graph.hash == chain(DEEP)[0].hash
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_deep_chains_run_are_hashed_checked_and_saved(depth):
+    graph, x, y = chain(depth)
+    assert fb.Session(graph).run(y, {x: 3.0}) == 3.0
     check(graph)
     assert not graph.diff(graph.snapshot())
-
-
-def test_deep_chains_are_saved_and_loaded(deep):
-    graph, *_ = deep
     assert graph_from_json(*graph_to_json(graph)).hash == graph.hash
 
 
-def test_deep_chains_are_differentiated_followed_and_deleted():
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_deep_chains_are_differentiated_followed_and_deleted(depth):
     graph = Graph()
     with graph.as_default():
         with graph.transaction("input"):
             x = fb.placeholder((), name="x")
         with graph.transaction("chain"):
             y = x
-            for _ in range(DEEP):
+            for _ in range(depth):
                 y = fb.negative(y)
         with graph.transaction("gradient"):
             (dx,) = fb.gradients(y, [x])
         assert fb.Session(graph).run(dx, {x: 1.0}) == 1.0
         with graph.transaction("input"):
             x = fb.identity(fb.placeholder((None,), name="vector")[0], name="x")
-        check(graph)
         value = fb.Session(graph).run(dx, {"vector": np.ones(2, "float32")})
         assert value == 1.0
     graph.remove_owner("chain")
-    assert len(graph) < 2 * DEEP
-    del y, dx
-    graph.last_commit = None
-    gc.collect()
     check(graph)
+    assert dx.node.stale
+    gone = weakref.ref(y.node)
+    del graph, x, y, dx
+    gc.collect()
+    assert gone() is None
