@@ -10,8 +10,8 @@ PYTHON = $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 
 # Processes for the tests. BLAS runs on one thread in each: see tests/conftest.py.
 JOBS = 2
-# `loadgroup` keeps the cells of one notebook in one process, in order.
-PYTEST = $(PY) -m pytest -n $(JOBS) --dist loadgroup
+# `loadfile` keeps the cells of one notebook, which share a kernel, in one process, in order.
+PYTEST = $(PY) -m pytest -n $(JOBS) --dist loadfile
 # Everything that is a test: files, docstrings, and the notebooks' saved outputs.
 TESTS = tests flowbook --nbval --nbval-cell-timeout=300 notebooks
 
@@ -47,7 +47,7 @@ check: venv
 	$(PY) -m flowbook.ops.stubs --check
 
 format: venv
-	$(PY) -m ruff check --fix .
+	$(PY) -m ruff check --fix --exit-zero .
 	$(PY) -m ruff format .
 
 lab: venv

@@ -383,7 +383,7 @@ def var(
     """Variance over ``axis``: the mean of the squared distance to the mean."""
 
 def where(condition: _TensorLike, x: _TensorLike, y: _TensorLike, *, name: str | None = None) -> Tensor:
-    """x where the condition holds, else y, element by element with broadcasting. The side not chosen gets gradient 0."""
+    """x where the condition holds, else y, element by element, broadcasting. The side not chosen gets gradient 0."""
 
 def zeros_like(x: _TensorLike, *, name: str | None = None) -> Tensor:
     """Zeros in the shape and dtype of x; constant for `gradients`."""

@@ -45,9 +45,7 @@ class _Lowering:
         order = topological(self._needed(), self._before)
         for node in order:
             self._emit(node)
-        program.fetches = [
-            self._value(each, each.node) if isinstance(each, Tensor) else None for each in self.fetches
-        ]
+        program.fetches = [self._value(each, each.node) if isinstance(each, Tensor) else None for each in self.fetches]
         for variable, versions in self.history.items():
             if versions[-1][0] is not None and isinstance(variable.tensors[0], Variable):
                 program.writes[variable.tensors[0]] = versions[-1][1]
@@ -116,7 +114,9 @@ class _Lowering:
         for source, target in record.attrs.get("writes", op.writes):
             variable = record.inputs[source]
             assert isinstance(variable, Tensor)
-            self.history.setdefault(variable.node, [(None, self._value(variable, node))]).append((node, outputs[target]))
+            self.history.setdefault(variable.node, [(None, self._value(variable, node))]).append(
+                (node, outputs[target])
+            )
 
     def _emit_source(self, node: Node) -> None:
         record, program = node.current, self.program
@@ -143,7 +143,9 @@ class _Lowering:
             tensor = _resolve(tensor)
             number = self.values[tensor]
         versions = self.history.get(tensor.node)
-        fed = tensor in self.feeds and isinstance(tensor, Variable)  # a fed variable keeps its feed, whatever is written
+        fed = tensor in self.feeds and isinstance(
+            tensor, Variable
+        )  # a fed variable keeps its feed, whatever is written
         if versions is not None and not fed and consumer is not tensor.node:
             number = self._version(tensor.node, consumer, versions)
         if tensor.node.record is not None and tensor.node.record.op.source:
@@ -157,9 +159,7 @@ class _Lowering:
         if (forward, variable) in self.seen:
             return self.seen[forward, variable]
         place = program_order(forward)  # the forward node itself is not needed in this run
-        return next(
-            number for writer, number in reversed(versions) if writer is None or program_order(writer) < place
-        )
+        return next(number for writer, number in reversed(versions) if writer is None or program_order(writer) < place)
 
     def _scalar(self, value: Any) -> int:
         key = (type(value), repr(value))  # tells 1 from 1.0 and from True, and 0.0 from -0.0
@@ -170,12 +170,12 @@ class _Lowering:
 
 def _sizes(feeds: Mapping[Tensor, TensorSpec]) -> dict[str, int]:
     """The sizes that the feeds give to named dimensions."""
-    sizes: dict[str, int] = {}
-    for tensor, spec in feeds.items():
-        for dim, size in zip(tensor.spec.shape or (), spec.shape or (), strict=False):
-            if isinstance(dim, str) and isinstance(size, int):
-                sizes[dim] = size
-    return sizes
+    return {
+        dim: size
+        for tensor, spec in feeds.items()
+        for dim, size in zip(tensor.spec.shape or (), spec.shape or (), strict=False)
+        if isinstance(dim, str) and isinstance(size, int)
+    }
 
 
 def _concrete(spec: TensorSpec, sizes: Mapping[str, int]) -> TensorSpec:

@@ -27,7 +27,7 @@ def place(program: Program, devices: Sequence[str]) -> list[str]:
             notes.append(f"{name} is not in this session; its nodes run on {default}")
         return default
 
-    home: dict[int, str] = {value: host for value in program.constants}
+    home: dict[int, str] = dict.fromkeys(program.constants, host)
     home.update({value: host for _, value in program.feeds})
     for value, variable in program.states.items():
         home[value] = usable(variable.node.device) or default

@@ -155,7 +155,7 @@ def _visit(node: Node, dys: list[Tensor | None], sums: _Sums, between: set[Node]
                 GradientError(message, hint="sizes may be None, as in fb.placeholder((None, None))")
             ) from None
         except FlowError as error:
-            raise node.locate(error)
+            raise node.locate(error) from error.__cause__
 
 
 def _contribute(node: Node, dys: list[Tensor | None], sums: _Sums, between: set[Node]) -> None:

@@ -133,7 +133,11 @@ def _check_derivations(owner: Owner, made: dict[Node, Derivation]) -> None:
             if made.setdefault(node, derivation) is not derivation or node.current.derivation is not derivation:
                 _broken(node, f"{derivation!r} lists it, and its record says {node.current.derivation!r}")
         for output in derivation.outputs:
-            if output is not None and output.record is None and not any(each.current.stale for each in derivation.nodes):
+            if (
+                output is not None
+                and output.record is None
+                and not any(each.current.stale for each in derivation.nodes)
+            ):
                 _broken(output, f"it is an output of {derivation!r} and is gone")
 
 

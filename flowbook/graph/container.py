@@ -100,9 +100,7 @@ _MAX_INT: Final = 10**_MAX_DIGITS
 _LITTLE: Final = {name: np.dtype(name).newbyteorder("<") for name in DTYPES}
 _NON_FINITE: Final = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-_TO_TEXT: Final = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
-)
+_TO_TEXT: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":"))
 _DAMAGED_HINT: Final = "the file is incomplete or was changed; restore it from a copy, or save it again"
 
 _LOADERS: Final = {
@@ -223,9 +221,7 @@ def dumps(kind: str, document: Mapping[str, Any], arrays: Mapping[str, npt.NDArr
     return b"".join(_encode(kind, document, arrays))
 
 
-def _encode(
-    kind: str, document: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
-) -> list[bytes | memoryview]:
+def _encode(kind: str, document: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]) -> list[bytes | memoryview]:
     """The pieces of a file, in order. Arrays that already are as the file wants them are not copied."""
     if not isinstance(kind, str):
         raise FileError(f"the kind of a file is text, not {_quote(kind)}")

@@ -29,7 +29,7 @@ class BuildContext(NamedTuple):
     origin: Origin | None = None  # overrides the call site
 
 
-_context: ContextVar[BuildContext] = ContextVar("flowbook_build_context", default=BuildContext())
+_context: ContextVar[BuildContext] = ContextVar("flowbook_build_context", default=BuildContext())  # noqa: B039 - immutable
 current = _context.get
 _default: Graph | None = None
 

@@ -53,7 +53,7 @@ def _same_value(x: Any, y: Any) -> bool:
     if type(x) is not type(y):
         return False
     if isinstance(x, np.ndarray):
-        return x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes()
+        return bool(x.dtype == y.dtype and x.shape == y.shape and x.tobytes() == y.tobytes())
     if hasattr(x, "hash"):
         return bool(x.hash == y.hash)
     return repr(x) == repr(y)  # apart from ==, it tells 1 from 1.0 and 0.0 from -0.0

@@ -51,7 +51,9 @@ def signature(node: Node) -> Signature:
     forward = record.forward
     return Signature(
         record.op.name,
-        tuple([(*each.node.live.key, each.index) if isinstance(each, Tensor) else repr(each) for each in record.inputs]),
+        tuple(
+            [(*each.node.live.key, each.index) if isinstance(each, Tensor) else repr(each) for each in record.inputs]
+        ),
         tuple([(name, canonical(record.attrs[name])) for name in sorted(record.attrs)]),
         tuple([(spec.dtype.name, spec.shape) for spec in record.specs]),
         tuple(sorted([each.live.key for each in record.controls])),  # they wait for all, in no order

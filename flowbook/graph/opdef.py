@@ -333,7 +333,7 @@ def make_builder(op: OpDef) -> Any:
 
     def builder(*args: Any, name: str | None = None, **kwargs: Any) -> Any:
         try:
-            if plain and len(args) == count and not kwargs and None not in map(type, args):
+            if plain and len(args) == count and not kwargs and type(None) not in map(type, args):
                 operands: Sequence[Any] = args
                 attrs = _NO_ATTRS
             else:

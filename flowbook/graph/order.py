@@ -20,7 +20,9 @@ def predecessors(node: Node) -> list[Node]:
 
 
 def ancestors(
-    roots: Iterable[Node], before: Callable[[Node], Iterable[Node]] = predecessors, stop: Callable[[Node], bool] | None = None
+    roots: Iterable[Node],
+    before: Callable[[Node], Iterable[Node]] = predecessors,
+    stop: Callable[[Node], bool] | None = None,
 ) -> set[Node]:
     """``roots`` and all they depend on; the walk does not go beyond a node for which ``stop`` is true."""
     stack = list(roots)

@@ -63,9 +63,7 @@ def name_again(graph: Graph, journal: Journal, owner: Owner) -> None:
             built.update(derivation.nodes)
 
 
-def _hand_over(
-    derivation: Derivation, owner: Owner, old: list[Node | None], kept: set[Node], made: set[Node]
-) -> None:
+def _hand_over(derivation: Derivation, owner: Owner, old: list[Node | None], kept: set[Node], made: set[Node]) -> None:
     """Give the records of the new outputs to the old handles."""
     new = set(derivation.nodes)
     pairs = {
@@ -87,9 +85,9 @@ def _hand_over(
     derivation.replace(pairs)
     redirect(derivation.nodes, pairs)
     aliases: dict[Node, Node] = {}
-    for before, after in zip(old, derivation.outputs, strict=True):
-        if before in made and before.record is None and after is not None:
-            aliases[before] = before.moved = after
+    for handle, now in zip(old, derivation.outputs, strict=True):
+        if handle in made and handle.record is None and now is not None:
+            aliases[handle] = handle.moved = now
     redirect(owner.nodes.values(), aliases)
 
 

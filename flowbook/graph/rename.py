@@ -48,7 +48,9 @@ def rename(graph: Graph, target: Tensor | Node, name: str) -> Tensor | Node:
 def is_draft(graph: Graph, node: Node) -> bool:
     """Whether nothing outside this draft knows the handle (outside of any, nothing can be rolled back)."""
     journal = graph._journal
-    return journal is None or (journal.records.get(node, node.record) is None and node.owner.gone.get(node.name) is not node)
+    return journal is None or (
+        journal.records.get(node, node.record) is None and node.owner.gone.get(node.name) is not node
+    )
 
 
 def _possible_users(graph: Graph, node: Node) -> list[Node]:

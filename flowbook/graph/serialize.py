@@ -103,7 +103,9 @@ def _attr_to_json(value: Any, arrays: Arrays) -> Any:
     if isinstance(value, Body):
         nodes = value.nodes
         place = {node: index for index, node in enumerate(nodes)}
-        outputs = [[place[each.node], each.index] if isinstance(each, Tensor) else place[each] for each in value.outputs]
+        outputs = [
+            [place[each.node], each.index] if isinstance(each, Tensor) else place[each] for each in value.outputs
+        ]
         inputs = [place[each.node] for each in value.inputs]
         members = _nodes_to_json(value, arrays)
         return {"body": {"scope": value.scope, "nodes": members, "inputs": inputs, "outputs": outputs}}
@@ -128,7 +130,9 @@ def graph_from_json(
         raise
     except Exception as error:  # a spec rule may raise anything for attributes that no builder would make
         message = error.message if isinstance(error, FlowError) else f"{type(error).__name__}: {error}"
-        raise FileError(f"this is not a graph: {message}", hint="the file is damaged, or was not made by flowbook") from None
+        raise FileError(
+            f"this is not a graph: {message}", hint="the file is damaged, or was not made by flowbook"
+        ) from None
     _bind_functions(graph, functions or {})
     return graph
 
@@ -228,7 +232,8 @@ class _Reader:
 
     def record(self, graph: Graph, node: Node, nodes: list[Node], document: Any) -> Record:
         inputs = tuple([self.operand(nodes, each) for each in _get(document, "inputs", list)])
-        attributes, attrs = _get(document, "attrs", dict), {}
+        attributes = _get(document, "attrs", dict)
+        attrs: dict[str, Any] = {}
         bodies = {name for name, value in attributes.items() if type(value) is dict and "body" in value}
         for name in [*sorted(attributes.keys() - bodies), *sorted(bodies)]:  # bodies need the others
             attrs[name] = self.attr(graph, node.owner, inputs, attrs, name, attributes[name])
@@ -270,7 +275,9 @@ class _Reader:
             return array
         if value.keys() == {"body"}:
             places = attrs.get(f"{name.removesuffix('_body')}_inputs")
-            if type(places) is not tuple or any(type(each) is not int or not 0 <= each < len(inputs) for each in places):
+            if type(places) is not tuple or any(
+                type(each) is not int or not 0 <= each < len(inputs) for each in places
+            ):
                 _refuse(f"body {name} does not say which inputs it captures")
             return self.body(graph, owner, [inputs[each] for each in places], value["body"])
         return _refuse(f"attribute {name} is an object")

@@ -44,7 +44,8 @@ def _as_dtype(dtype: Any) -> DType:
         result = None
     if result is None or result.name not in SUPPORTED:
         raise DTypeError(f"{dtype!r} is not a dtype of flowbook", hint="one of " + ", ".join(SUPPORTED))
-    return result.newbyteorder("=")
+    native: DType = result.newbyteorder("=")
+    return native
 
 
 def as_dtype(dtype: Any) -> DType:
@@ -289,7 +290,7 @@ def promote(*operands: TensorSpec | Scalar | DType | None) -> DType:
     >>> promote(f32, 2.0), promote(i64, True), promote(f32, i64), promote(1, 2.5)
     (dtype('float32'), dtype('int64'), dtype('float64'), dtype('float32'))
     """
-    kinds = []
+    kinds: list[Any] = []
     for operand in operands:
         if type(operand) is TensorSpec:
             kinds.append(operand.dtype)

@@ -8,6 +8,7 @@ branches compute the branch again and differentiate it; random numbers come out 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from flowbook.errors import ArgumentError, DTypeError, ShapeError
@@ -102,7 +103,7 @@ def build_cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any
         for function, side in ((true_fn, "true"), (false_fn, "false")):
             body = Body(graph, f"{full}/{side}/")
             flat: list[Any] = []
-            shapes.append(body.trace(lambda f=function, b=body, out=flat: _flatten(f(), b, out)))
+            shapes.append(body.trace(partial(_run_branch, function, body, flat)))
             body.outputs = tuple(sorted(flat, key=lambda each: isinstance(each, Node)))  # tensors first
             bodies.append(body)
     _check_match(shapes, bodies)
@@ -132,6 +133,10 @@ def _node(
     )
     with context.override(graph=graph):
         return apply(REGISTRY["cond"], (pred, *captured), attrs, name)
+
+
+def _run_branch(function: Callable[[], Any], body: Body, out: list[Any]) -> Any:
+    return _flatten(function(), body, out)
 
 
 def _flatten(result: Any, body: Body, out: list[Any]) -> Any:
@@ -186,15 +191,15 @@ def _add_effects(bodies: list[Body]) -> list[Tensor]:
         outer = {capture: tensor for tensor, capture in body.captured.items()}
         for node in body.nodes:
             for source, _ in node.attrs.get("writes", node.opdef.writes):
-                written.append(outer[node.inputs[source]])  # type: ignore[index]
+                written.append(outer[node.inputs[source]])
     written = list(dict.fromkeys(written))
     for body in bodies:
         captures = [body.capture(tensor) for tensor in written]
         effects = [node for node in body.nodes if node.opdef.effect]
-        finals = tuple(body.trace(lambda b=body, c=each: _final(b, c)) for each in captures)
+        finals = tuple(body.trace(partial(_final, body, each)) for each in captures)
         ends = [each for each in body.outputs if isinstance(each, Node)]
         if effects:
-            ends.append(body.trace(lambda nodes=effects: _after(nodes)))
+            ends.append(body.trace(partial(_after, effects)))
         body.outputs = (*_tensors(body), *finals, *ends)
     return written
 

@@ -1,4 +1,3 @@
-# ruff: noqa: A001 - the operators carry NumPy's names, some of which Python's built-ins have too
 """Arithmetic, comparison, logic and the elementary functions, element by element."""
 
 from __future__ import annotations
@@ -88,7 +87,7 @@ def divide(xp, x, y):
 
 @divide.gradient
 def _(node, dy):
-    x, y = node.inputs
+    _, y = node.inputs
     return lambda: dy / y, lambda: -dy * node.outputs[0] / y  # y * y could underflow
 
 
@@ -308,7 +307,13 @@ def _(node, dy):
     return dy * (y * (1 - y))
 
 
-@op(spec=same_number, scalar="x > 0 ? x : 0", cost=per_element(), samples=floats(*_SHAPES), oracle=lambda x: np.maximum(x, 0))
+@op(
+    spec=same_number,
+    scalar="x > 0 ? x : 0",
+    cost=per_element(),
+    samples=floats(*_SHAPES),
+    oracle=lambda x: np.maximum(x, 0),
+)
 def relu(xp, x):
     """max(x, 0). The gradient at 0 is 0; nan stays nan."""
     return xp.maximum(x, 0)
@@ -386,7 +391,9 @@ maximum.gradient(_share)
 @op(
     spec=broadcast,
     cost=per_element(2),
-    samples=calls(((3, 4), -0.83, 1.07), ((3, 4), np.array([-1.0, -0.5, 0.0, 0.5]), 1.0), ((), -1.0, 1.0), ((0, 5), 0.0, 1.0)),
+    samples=calls(
+        ((3, 4), -0.83, 1.07), ((3, 4), np.array([-1.0, -0.5, 0.0, 0.5]), 1.0), ((), -1.0, 1.0), ((0, 5), 0.0, 1.0)
+    ),
     broadcasts=True,
     oracle=lambda x, low, high: np.minimum(np.maximum(x, low), high),
 )
@@ -432,7 +439,7 @@ def _where_spec(condition, x, y):
     broadcasts=True,
 )
 def where(xp, condition, x, y):
-    """x where the condition holds, else y, element by element with broadcasting. The side not chosen gets gradient 0."""
+    """x where the condition holds, else y, element by element, broadcasting. The side not chosen gets gradient 0."""
     chosen = xp.where(condition, x, y)
     if type(x) in (bool, int, float) and type(y) in (bool, int, float):  # NumPy would decide float64
         return chosen.astype(promote(x, y))

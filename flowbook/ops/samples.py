@@ -39,9 +39,7 @@ class Draw(NamedTuple):
         return (self.low + (self.high - self.low) * steps).reshape(self.shape).astype(self.dtype)
 
 
-def draw(
-    shape: tuple[int, ...], low: float = -2.0, high: float = 2.0, dtype: str = "float64", seed: int = 0
-) -> Draw:
+def draw(shape: tuple[int, ...], low: float = -2.0, high: float = 2.0, dtype: str = "float64", seed: int = 0) -> Draw:
     """An array operand for `calls`, drawn when a test asks for it."""
     return Draw(shape, low, high, dtype, seed)
 

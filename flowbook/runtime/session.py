@@ -246,7 +246,9 @@ class Session:
                 value = np.array(slots[slot])
                 spec = variable.spec
                 if value.shape != spec.shape or value.dtype != spec.dtype:
-                    raise SessionError(f"the initial value of '{variable.name}' is {value.dtype} {value.shape}, not {spec}")
+                    raise SessionError(
+                        f"the initial value of '{variable.name}' is {value.dtype} {value.shape}, not {spec}"
+                    )
                 values[variable] = value
         return values
 
@@ -286,5 +288,3 @@ class Session:
         from flowbook.runtime.checkpoint import restore
 
         restore(self, path, strict=strict)
-
-

@@ -54,7 +54,7 @@ class VariableStore:
         with self.lock:
             return {each: self._values.get(slot_of(each)) for each in variables}
 
-    def commit(self, writes: Mapping[Tensor, Any], initial: Mapping[Tensor, Any] | None = None) -> int:
+    def commit(self, writes: Mapping[Any, Any], initial: Mapping[Tensor, Any] | None = None) -> int:
         """Store new values in one step; ``initial`` ones only where there is none yet. Returns the version."""
         with self.lock:
             version = self.version + 1

@@ -193,7 +193,7 @@ def chain(graph):
 
 
 def test_values_are_released_after_their_last_reader(graph):
-    x, y, plan = chain(graph)
+    *_, plan = chain(graph)
     released = [slot for step in plan.steps for slot in step.release]
     assert sorted(released) == sorted({plan.feeds[0][1], plan.steps[0].outputs[0]})
     assert plan.fetches[0] not in released
@@ -205,9 +205,7 @@ def test_values_are_released_after_their_last_reader(graph):
         lambda plan: plan._replace(steps=plan.steps[::-1]),
         lambda plan: plan._replace(steps=plan.steps[:1]),
         lambda plan: plan._replace(steps=(plan.steps[0], plan.steps[0], plan.steps[1])),
-        lambda plan: plan._replace(
-            steps=(plan.steps[0]._replace(release=plan.steps[0].outputs), plan.steps[1])
-        ),
+        lambda plan: plan._replace(steps=(plan.steps[0]._replace(release=plan.steps[0].outputs), plan.steps[1])),
         lambda plan: plan._replace(steps=(plan.steps[0], plan.steps[1]._replace(release=plan.fetches))),
     ],
     ids=["order", "missing step", "written twice", "released too early", "fetch released"],

@@ -35,9 +35,7 @@ def seal(header: bytes | str, body: bytes = b"", *, pad: bool = True) -> bytes:
         header_and_body = header + bytes(-(52 + len(header)) % 64) + body
     else:
         header_and_body = header + body
-    return (
-        PREFIX.pack(b"FLOWBOOK", 1, len(header), hashlib.sha256(header_and_body).digest()) + header_and_body
-    )
+    return PREFIX.pack(b"FLOWBOOK", 1, len(header), hashlib.sha256(header_and_body).digest()) + header_and_body
 
 
 def reseal(data: bytes) -> bytes:
@@ -86,9 +84,7 @@ def sample() -> bytes:
 
 # --- round trips ----------------------------------------------------------------------------------
 
-texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(
-    ["$float", "$", "$$x", "a$"]
-)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.sampled_from(["$float", "$", "$$x", "a$"])
 documents = st.dictionaries(
     texts,
     st.recursive(
@@ -101,9 +97,7 @@ documents = st.dictionaries(
 some_arrays = st.dictionaries(
     texts,
     st.sampled_from(DTYPES).flatmap(
-        lambda name: hnp.arrays(
-            np.dtype(name), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
-        )
+        lambda name: hnp.arrays(np.dtype(name), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
     ),
     max_size=4,
 )
@@ -278,9 +272,7 @@ def test_brackets_in_text_are_not_nesting():
 # --- what is said about other files ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "data", [b"", b"F", b"FLOWBOO", b"PK\x03\x04" + bytes(100), b"flowbook" + bytes(100)]
-)
+@pytest.mark.parametrize("data", [b"", b"F", b"FLOWBOO", b"PK\x03\x04" + bytes(100), b"flowbook" + bytes(100)])
 def test_foreign(data):
     with pytest.raises(FileError, match="not a flowbook file"):
         loads(data, "graph")

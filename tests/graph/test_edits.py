@@ -27,10 +27,14 @@ def sources(draw, cell: int, bound: list[str]):
             if draw(st.integers(0, 3)) == 0:
                 lines.append(FAIL)
         elif kind in SOURCES:
-            lines.append(Line(kind, name, style, (draw(st.sampled_from(SHAPES)), draw(st.sampled_from(["float32", "float64"])))))
+            lines.append(
+                Line(kind, name, style, (draw(st.sampled_from(SHAPES)), draw(st.sampled_from(["float32", "float64"]))))
+            )
             own.append(name)
         elif kind != "minimize" or cell == CELLS - 1:  # slots are named graph-wide, so by the order of first runs
-            names = tuple(draw(st.sampled_from(known)) for _ in range(1 if kind in (*UNARY, "scale", "host", "minimize") else 2))
+            names = tuple(
+                draw(st.sampled_from(known)) for _ in range(1 if kind in (*UNARY, "scale", "host", "minimize") else 2)
+            )
             lines.append(Line(kind, name, style, names))
             if kind not in ("group", "minimize"):
                 own.append(name)

@@ -266,7 +266,7 @@ def test_runs_seeds_and_neighbours_are_not_correlated(graph):
         assert abs(stats.pearsonr(one, other).statistic) < 4 / math.sqrt(len(one))
 
 
-# ------------------------------------------------------------------------------------------------ what numbers depend on
+# ----------------------------------------------------------------------------------------------- what numbers depend on
 
 
 def sequence(tensor, runs=3):

@@ -159,7 +159,7 @@ def test_a_value_survives_the_edit_of_its_initializer_and_of_its_shape_and_back(
 def test_names_of_variables_are_unique_and_the_error_names_both_cells(graph):
     with graph.transaction("one"):
         fb.Variable(1.0, name="w")
-    with pytest.raises(GraphError, match="cell one.*cell two"), graph.transaction("two"):
+    with pytest.raises(GraphError, match=r"cell one.*cell two"), graph.transaction("two"):
         fb.Variable(1.0, name="w")
 
 
