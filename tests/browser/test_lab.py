@@ -31,3 +31,18 @@ def test_plain_cells(tmp_path: Path) -> None:
         assert lab.failures() == ["cell 3: ValueError: as planned"]
         assert lab.errors == []
         assert [path.stat().st_size > 10_000 for path in lab.screenshots(tmp_path)] == [True]
+
+
+def test_the_flagship_notebook_runs_and_draws_its_graphs(tmp_path: Path) -> None:
+    import nbformat
+
+    source = Path(__file__).parents[2] / "notebooks" / "04-train-a-classifier.ipynb"
+    path = tmp_path / source.name
+    path.write_bytes(source.read_bytes())
+    cells = [cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    with Lab(path) as lab:
+        lab.run_all()
+        assert lab.failures() == [] and lab.errors == []
+        drawn = ["image/svg+xml" in str(output) for output in lab.outputs()]
+        assert drawn == [text.startswith("%%flow") for text in cells]
+        assert "held-out accuracy above 96 %: True" in lab.texts()[-1]
