@@ -37,10 +37,21 @@ class Step(NamedTuple):
     specs: tuple[TensorSpec | None, ...]  # of the outputs, as far as known before it runs
 
 
+class Call(NamedTuple):
+    """A step as the executor's inner loop wants it: ``fn`` is ``None`` for one that needs more than a plain call."""
+
+    step: Step
+    fn: Callable[..., Any] | None
+    inputs: tuple[Any, ...]
+    output: int
+    release: tuple[int, ...]
+
+
 class Plan(NamedTuple):
     """What runs for some fetches and feed shapes."""
 
     steps: tuple[Step, ...]
+    calls: tuple[Call, ...]  # the same, for unobserved runs
     specs: tuple[TensorSpec | None, ...]  # by slot
     initial: tuple[Any, ...]  # by slot: constants, else None
     feeds: tuple[tuple[Tensor, int], ...]
@@ -104,6 +115,7 @@ def finish(program: Program, *, observed: bool, notes: Sequence[str]) -> Plan:
     initial = tuple(program.constants.get(value) for value in range(len(program.specs)))
     plan = Plan(
         steps,
+        tuple(map(_call, steps)),
         tuple(program.specs),
         initial,
         tuple(program.feeds),
@@ -131,6 +143,12 @@ def _step(
         index, each.name, each.op, fn, each.inputs, each.outputs, release, each.device or "cpu:0", waits, successors,
         each.node, each.attrs, tuple(program.specs[value] for value in each.outputs),
     )  # fmt: skip
+
+
+def _call(step: Step) -> Call:
+    op = step.op
+    plain = len(step.outputs) == 1 and None not in step.inputs and not (op.structured or op.multiple or op.variadic)
+    return Call(step, step.fn if plain else None, step.inputs, step.outputs[0] if plain else -1, step.release)
 
 
 def validate(plan: Plan) -> None:

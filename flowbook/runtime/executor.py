@@ -60,9 +60,14 @@ def execute(plan: Plan, values: list[Any], run: Run, observer: Observer | None =
     try:
         with np.errstate(all="ignore"):
             if observer is None:
-                for step in plan.steps:
-                    perform(step, values, run)
-                    for slot in step.release:
+                for step, fn, inputs, output, release in plan.calls:
+                    if fn is None:
+                        perform(step, values, run)
+                    elif len(inputs) == 2:
+                        values[output] = fn(values[inputs[0]], values[inputs[1]])
+                    else:
+                        values[output] = fn(*[values[slot] for slot in inputs])
+                    for slot in release:
                         values[slot] = None
             else:
                 observer.began(values, perf_counter())
