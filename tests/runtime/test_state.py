@@ -10,7 +10,6 @@ import pytest
 
 import flowbook as fb
 from flowbook.errors import DTypeError, FeedError, GraphError, RunError, ShapeError
-from flowbook.runtime import executor
 
 
 @pytest.fixture
@@ -179,28 +178,39 @@ def training_graph():
     return x, [a, b, c], fetches
 
 
+def interfere(monkeypatch, session, replace):
+    """Let the executor make the calls that ``replace(index, call)`` gives, instead of those of the plan."""
+    original = session.plan
+
+    def plan(*args, **kwargs):
+        found = original(*args, **kwargs)
+        return found._replace(calls=tuple(replace(index, call) for index, call in enumerate(found.calls)))
+
+    monkeypatch.setattr(session, "plan", plan)
+
+
+def raiser(error):
+    def fail(*operands):
+        raise error
+
+    return fail
+
+
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ZeroDivisionError, SystemExit])
 def test_an_exception_at_every_node_leaves_variables_whole(graph, error, monkeypatch):
     x, variables, fetches = training_graph()
     session = fb.Session()
     before = session.run(variables)
     steps = len(session.plan(fetches, {x: np.float32(1)}).steps)
-    original = executor.perform
     assert steps >= 7
     for at in range(steps):
-        seen = []
-
-        def failing(step, values, run, at=at, seen=seen):
-            if len(seen) == at:
-                raise error
-            seen.append(step)
-            original(step, values, run)
-
-        monkeypatch.setattr(executor, "perform", failing)
+        interfere(
+            monkeypatch, session, lambda index, call, at=at: call._replace(fn=raiser(error)) if index == at else call
+        )
         expected = RunError if issubclass(error, Exception) else error
         with pytest.raises(expected):
             session.run(fetches, {x: 1.0})
-        monkeypatch.setattr(executor, "perform", original)
+        monkeypatch.undo()
         assert session.run(variables) == before
     assert session.run(fetches, {x: 1.0})[0] == 2.0
     assert session.runs == 1 + steps + steps + 1  # failed runs count too
@@ -211,16 +221,22 @@ def test_the_interrupt_check_would_notice_a_half_done_commit(graph, monkeypatch)
     x, variables, fetches = training_graph()
     session = fb.Session()
     before = session.run(variables)
-    original = executor.perform
 
-    def eager(step, values, run):
+    def eager(index, call):
+        step = call.step
         if step.op.name == "exp":
-            raise KeyboardInterrupt
-        original(step, values, run)
-        if step.op.writes:
-            session.variables.commit({step.node.inputs[0]: values[step.outputs[0]]})
+            return call._replace(fn=raiser(KeyboardInterrupt))
+        if not step.op.writes:
+            return call
 
-    monkeypatch.setattr(executor, "perform", eager)
+        def write(*operands):
+            result = step.fn(*operands)
+            session.variables.commit({step.node.inputs[0]: result})
+            return result
+
+        return call._replace(fn=write)
+
+    interfere(monkeypatch, session, eager)
     with pytest.raises(KeyboardInterrupt):
         session.run(fetches, {x: 1.0})
     monkeypatch.undo()
