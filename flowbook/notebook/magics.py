@@ -109,7 +109,10 @@ class FlowMagics(Magics):
                 first_line=code.first_line,
             )
         if not options.get("quiet"):
-            display(CellView(graph, name, commit, commands.kept_variables(graph, commit)))  # type: ignore[no-untyped-call]
+            view = CellView(graph, name, commit, commands.kept_variables(graph, commit))
+            display(view)  # type: ignore[no-untyped-call]
+            if view.html is not None:
+                display({"text/html": view.html}, raw=True)  # type: ignore[no-untyped-call]
         return value
 
     # -------------------------------------------------------------------------------------------- %flow

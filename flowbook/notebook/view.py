@@ -1,7 +1,12 @@
-"""What a cell shows: a MIME bundle of the table (text) and the picture (SVG)."""
+"""What a cell shows: the picture (SVG), and the table and notices as text.
+
+Two outputs. The first is one MIME bundle of text and picture: a terminal prints the text, a notebook draws the
+picture instead. The second is for notebooks only: the notices that the picture cannot tell, and the table, folded.
+"""
 
 from __future__ import annotations
 
+from html import escape
 from typing import Any
 
 from flowbook.graph.graph import Graph
@@ -21,16 +26,28 @@ class CellView:
 
     def __init__(self, graph: Graph, cell: str, commit: Commit | None = None, kept: list[str] | None = None) -> None:
         shown = outline(graph, cell)
-        lines = [cell_table(shown)]
-        if commit is not None:
-            lines += notices(graph, commit, kept or [])
+        self.table = cell_table(shown)
+        self.notices = [] if commit is None else notices(graph, commit, kept or [])
         self.svg: str | None = None
         if shown.boxes:
             try:
                 self.svg = draw(shown)
             except LayoutError as error:
-                lines.append(f"(no picture: {error})")
-        self.text = "\n".join(lines)
+                self.notices.append(f"(no picture: {error})")
+
+    @property
+    def text(self) -> str:
+        """The table and the notices."""
+        return "\n".join([self.table, *self.notices])
+
+    @property
+    def html(self) -> str | None:
+        """What to show below the picture; ``None`` where there is no picture, and so the text is shown."""
+        if self.svg is None:
+            return None
+        lines = "".join(f"<div>{escape(each)}</div>" for each in self.notices)
+        count, _, rows = self.table.partition("\n")
+        return f"{lines}<details><summary>{escape(count)}</summary><pre>{escape(rows)}</pre></details>"
 
     def __repr__(self) -> str:
         return self.text

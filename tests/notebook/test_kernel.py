@@ -104,7 +104,7 @@ def test_nbclient_stops_at_a_failing_cell() -> None:
     notebook = new_notebook(cells=[new_code_cell(source) for source in cells])
     with pytest.raises(CellExecutionError, match="matmul"):
         NotebookClient(notebook, kernel_name="python3", extra_arguments=["--log-level=ERROR"]).execute()
-    assert [len(cell.outputs) for cell in notebook.cells] == [0, 1, 1, 0]
+    assert [len(cell.outputs) for cell in notebook.cells] == [0, 2, 1, 0]  # picture and table; the error
 
 
 def test_two_executions_give_the_same_outputs() -> None:

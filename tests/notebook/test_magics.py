@@ -22,7 +22,7 @@ FEED = "--feed x=np.ones((2, 3), 'float32')"
 def test_a_cell_shows_its_table_and_picture(cell: Notebook) -> None:
     ran = cell(NET)
     assert ran.ok
-    (bundle,) = ran.shown
+    bundle, below = ran.shown
     assert sorted(bundle) == ["image/svg+xml", "text/plain"]
     assert bundle["text/plain"].splitlines() == [
         "4 nodes",
@@ -32,14 +32,25 @@ def test_a_cell_shows_its_table_and_picture(cell: Notebook) -> None:
         "  matmul_1  matmul       float32  (?, 2)  4",
         "  h         tanh         float32  (?, 2)  4",
     ]
+    assert list(below) == ["text/html"]
+    assert below["text/html"].startswith("<details><summary>4 nodes</summary><pre>  name      op ")
     assert cell(NET.replace("%%flow", "%%flow --quiet")).shown == []
+
+
+def test_what_is_shown_below_the_picture_is_escaped(cell: Notebook) -> None:
+    _, below = cell("%%flow --name x\nfb.constant(1.0, name='\"><img src=x onerror=alert(1)>')").shown
+    assert "<img" not in below["text/html"] and "&lt;img" in below["text/html"]
 
 
 def test_running_again_replaces_and_says_what_else_changed(cell: Notebook) -> None:
     cell(NET)
     cell("%%flow --name grad\ndW, = fb.gradients(h, [W])")
     cell(f"%flow run h {FEED}")
-    text = cell(NET.replace("ones((3", "zeros((3").replace("tanh", "relu")).shown[0]["text/plain"]
+    bundle, below = cell(NET.replace("ones((3", "zeros((3").replace("tanh", "relu")).shown
+    text = bundle["text/plain"]
+    notices = [line for line in text.splitlines()[1:] if not line.startswith("  ")]
+    assert len(notices) == 2
+    assert all(f"<div>{line}</div>" in below["text/html"] for line in notices)  # a notebook hides the text
     assert cell.owned("net") == ["x", "W", "matmul_1", "h"]
     assert "derived again: " in text
     assert "W keeps its value; %flow reset W starts again from the new initial value" in text
