@@ -64,7 +64,9 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted(
+        {name for name in {*globals(), *_LAZY} if name not in ("Any", "REGISTRY", "annotations", "import_module")}
+    )
 
 
 def load_ipython_extension(shell: Any) -> None:
