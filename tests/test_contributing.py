@@ -25,7 +25,7 @@ def softplus() -> Iterator[OpDef]:
     del REGISTRY["softplus"]
 
 
-def test_the_example_passes_the_generated_tests(softplus: OpDef) -> None:
+def test_the_example_passes_the_generated_tests(softplus: OpDef, tmp_path: Path) -> None:
     for sample in softplus.samples():
         checks.check_result(softplus, sample)
         checks.check_spec(softplus, sample)
@@ -36,5 +36,5 @@ def test_the_example_passes_the_generated_tests(softplus: OpDef) -> None:
         derivatives.check_complex_step(softplus, sample)
         check_cost(softplus, sample)
     check_drivers(softplus, list(softplus.samples()))
-    check_file(softplus, list(softplus.samples()))
+    check_file(softplus, list(softplus.samples()), tmp_path / "softplus.graph")
     assert coverage.row(softplus).holes == ()
