@@ -71,9 +71,9 @@ from typing import Any, Final, NoReturn, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from flowbook.errors import FileError
+from flowbook.errors import ArgumentError, FileError
 
-__all__ = ["DTYPES", "MAX_DEPTH", "VERSION", "dumps", "loads", "read", "write"]
+__all__ = ["DTYPES", "MAX_DEPTH", "VERSION", "dumps", "loads", "path_name", "read", "write"]
 
 Document: TypeAlias = dict[str, Any]
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
@@ -133,7 +133,7 @@ def write(
     >>> document["runs"], arrays["w"].shape
     (3, (2, 2))
     """
-    name = os.fsdecode(path)
+    name = path_name(path)
     parts = _encode(kind, document, arrays)
     try:
         _replace_file(name, parts)
@@ -148,7 +148,7 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[Document, Arrays]:
     Traceback (most recent call last):
     flowbook.errors.FileError: cannot read no/such/file.flow: No such file or directory
     """
-    name = os.fsdecode(path)
+    name = path_name(path)
     try:
         with open(name, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
@@ -164,6 +164,14 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[Document, Arrays]:
         return loads(data, kind)
     except FileError as error:
         raise FileError(f"{name}: {error.message}", hint=error.hint) from error
+
+
+def path_name(path: str | os.PathLike[str]) -> str:
+    """A path as text; ``ArgumentError`` for what is none."""
+    try:
+        return os.fsdecode(path)
+    except TypeError:
+        raise ArgumentError(f"{path!r} is not a path", hint="text, or a pathlib.Path") from None
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

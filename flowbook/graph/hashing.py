@@ -76,8 +76,9 @@ def canonical(value: Any) -> Canonical:
     if isinstance(value, np.ndarray):
         data = np.ascontiguousarray(value, value.dtype.newbyteorder("<"))
         return f"{value.dtype.name} {value.shape} #{sha256(data.tobytes()).hexdigest()[:16]}"
-    if hasattr(value, "hash"):
-        return f"body #{value.hash}"
+    content = getattr(value, "hash", None)  # once, as it hashes the bodies inside again
+    if content is not None:
+        return f"body #{content}"
     raise GraphError(f"an attribute is a {type(value).__name__}, which is not a plain value")
 
 

@@ -133,11 +133,13 @@ def graph_from_json(
         raise FileError(
             f"this is not a graph: {message}", hint="the file is damaged, or was not made by flowbook"
         ) from None
-    _bind_functions(graph, functions or {})
+    _bind_functions(graph, {} if functions is None else functions)
     return graph
 
 
 def _bind_functions(graph: Graph, functions: Mapping[str, Callable[..., Any]]) -> None:
+    if not isinstance(functions, Mapping):
+        raise ArgumentError(f"functions={functions!r} is not a dict of callables by name", hint="functions={name: f}")
     for name, function in functions.items():
         if not callable(function):
             raise ArgumentError(f"functions[{name!r}] is {function!r}, which cannot be called")
@@ -175,7 +177,7 @@ class _Reader:
         self.arrays = arrays
 
     def graph(self, document: Any) -> Graph:
-        graph = Graph(_get(document, "seed", int))
+        graph = self.outermost = Graph(_get(document, "seed", int))
         owners = []
         for cell in _get(document, "cells", list):
             name, position = _get(cell, "name", str), _get(cell, "position", int)
@@ -239,7 +241,7 @@ class _Reader:
             attrs[name] = self.attr(graph, node.owner, inputs, attrs, name, attributes[name])
         for name in FUNCTIONS:
             if isinstance(attrs.get(name), str):
-                node.owner.functions.add(attrs[name])
+                self.outermost._owners[node.owner.name].functions.add(attrs[name])  # bodies have no callables
         forward, origin = document.get("forward"), document.get("origin")
         return Record(
             _op(document),

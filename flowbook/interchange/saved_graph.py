@@ -78,5 +78,9 @@ def unpack(
         if not isinstance(saved, dict) or not all(isinstance(each, str) and each in arrays for each in saved.values()):
             raise FileError("its table of variables is damaged")
         found = {name: arrays[place] for name, place in saved.items()}
-        graph.initial.update((variable.name, value) for variable, value in match(graph, found, "the file").items())
+        try:
+            fitting = match(graph, found, "its table of variables")
+        except FileError as error:  # its hint is for checkpoints
+            raise FileError(error.message, hint="the file is damaged, or was not made by flowbook") from None
+        graph.initial.update((variable.name, value) for variable, value in fitting.items())
     return graph

@@ -76,7 +76,7 @@ def match(graph: Graph, arrays: Mapping[str, Any], path: str, *, strict: bool = 
     differences, hint = [], None
     for name, variable in variables.items():
         if name in arrays and (found := TensorSpec(arrays[name].shape, arrays[name].dtype)) != variable.spec:
-            differences.append(f"'{name}' is {found} in the file and {variable.spec} in the graph")
+            differences.append(f"{_names([name])} is {found} in the file and {variable.spec} in the graph")
     if differences:
         hint = "restore into a graph that is built like the one that was saved"
     if strict and missing:
@@ -91,5 +91,5 @@ def match(graph: Graph, arrays: Mapping[str, Any], path: str, *, strict: bool = 
 
 
 def _names(names: list[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:20])
+    shown = ", ".join(repr(name if len(name) <= 60 else f"{name[:57]}...") for name in names[:20])
     return shown if len(names) <= 20 else f"{shown} and {len(names) - 20} more"

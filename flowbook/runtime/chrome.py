@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flowbook.errors import FileError
+from flowbook.graph.container import path_name
 
 if TYPE_CHECKING:
     from flowbook.runtime.trace import Trace
@@ -65,9 +66,10 @@ def _memory(trace: Trace) -> list[dict[str, Any]]:
 
 def write(trace: Trace, path: str | os.PathLike[str]) -> None:
     """Write the file; ``FileError`` when that fails."""
-    document = {"displayTimeUnit": "ms", "traceEvents": events(trace)}
+    name = path_name(path)
+    text = json.dumps({"displayTimeUnit": "ms", "traceEvents": events(trace)}, allow_nan=False)
     try:
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(document, file, allow_nan=False)
-    except OSError as error:
-        raise FileError(f"cannot write {os.fsdecode(path)}: {error.strerror or error}") from error
+        with open(name, "w", encoding="utf-8") as file:
+            file.write(text)
+    except (OSError, ValueError) as error:  # ValueError: a path the system cannot express
+        raise FileError(f"cannot write {name}: {getattr(error, 'strerror', None) or error}") from error

@@ -35,14 +35,16 @@ class NodeInfo(NamedTuple):
     """What a trace knows of a node without its graph.
 
     ``kind``: ``"step"`` for what was computed, else where the value came from (``"feed"``, ``"constant"``,
-    ``"variable"``). ``inputs``: a name for each tensor, the text of a scalar, ``None`` where an optional one was left
-    out. ``outputs``: pairs of dtype and shape as compiled. ``device`` is where it ran, ``requested`` what the graph
-    asks for. ``waits`` and ``parent`` (the control-flow node whose body it is in, or -1) are places in ``Trace.nodes``.
+    ``"variable"``). ``owner`` is the cell that defines it, ``cell`` and ``line`` where it was written. ``inputs``: a
+    name for each tensor, the text of a scalar, ``None`` where an optional one was left out. ``outputs``: pairs of
+    dtype and shape as compiled. ``device`` is where it ran, ``requested`` what the graph asks for. ``waits`` and
+    ``parent`` (the control-flow node whose body it is in, or -1) are places in ``Trace.nodes``.
     """
 
     name: str
     op: str
     kind: str
+    owner: str | None
     device: str
     requested: str | None
     inputs: tuple[str | None, ...]

@@ -110,13 +110,18 @@ class Recorder:
                 inputs=inputs, outputs=outputs, parent=parent, step=step.index, waits=waits
             ))  # fmt: skip
         fed = {slot for _, slot in plan.feeds}
+        homes = {
+            slot: step.attrs["source"] if step.op.name == "copy" else step.device
+            for step in plan.steps
+            for slot in step.inputs
+        }
         for tensor, slot in self.table.slots.items():
             if slot in self.table.maker:
                 continue
             kind = "feed" if slot in fed else "variable" if plan.initial[slot] is None else "constant"
             op = tensor.node.record.op.name if tensor.node.record is not None else kind
             self.sources[slot] = len(self.log.nodes)
-            info = _info(tensor.node, tensor.name, op, kind, "cpu:0")
+            info = _info(tensor.node, tensor.name, op, kind, homes.get(slot, "cpu:0"))
             self.log.nodes.append(info._replace(outputs=(_spec(plan, slot),), parent=parent))
 
     # -------------------------------------------------------------------------------------------- observing
@@ -208,7 +213,8 @@ def _info(node: Any, name: str, op: str, kind: str, device: str) -> NodeInfo:
     forward = record.forward.name if record is not None and record.forward is not None else None
     cell, line = (origin.cell, origin.line) if origin else (None, None)
     requested = record.device if record is not None else None
-    return NodeInfo(name, op, kind, device, requested, (), (), cell, line, forward, -1, -1, ())
+    owner = node.owner.name if node is not None else None
+    return NodeInfo(name, op, kind, owner, device, requested, (), (), cell, line, forward, -1, -1, ())
 
 
 def _spec(plan: Plan, slot: int) -> tuple[str, Any]:

@@ -185,14 +185,17 @@ class Trace:
         name = what if isinstance(what, str) else getattr(what, "name", None)
         places = self._places.get(name, []) if isinstance(name, str) else []
         if isinstance(what, (Tensor, Node)) and len(places) > 1:
-            origin = (what.node if isinstance(what, Tensor) else what).origin
-            cell = origin.cell if origin else None
-            places = [place for place in places if self.nodes[place[0]].cell == cell] or places
+            owner = (what.node if isinstance(what, Tensor) else what).owner.name
+            places = [place for place in places if self.nodes[place[0]].owner == owner] or places
         if not places:
             close = get_close_matches(str(name), self._places, 3)
             raise SessionError(f"'{name}' is not in this trace", hint=f"similar: {', '.join(close)}" if close else None)
         if len(places) > 1:
-            cells = ", ".join(str(self.nodes[place[0]].cell) for place in places)
+            found = [self.nodes[place[0]] for place in places]
+            if all(node.parent >= 0 for node in found):  # gradients compute the bodies of control flow again
+                bodies = ", ".join(f"'{self.nodes[node.parent].name}'" for node in found)
+                raise SessionError(f"'{name}' is in the bodies of several nodes: {bodies}", hint="ask for these")
+            cells = ", ".join(node.owner or "the script" for node in found)
             raise SessionError(f"'{name}' is in several cells: {cells}", hint="use the tensor itself")
         if places[0] not in self.data.values:
             raise SessionError(f"'{name}' has no value in this trace: it was not computed, or has no output")

@@ -20,6 +20,7 @@ from flowbook.runtime.summary import Statistics, Summary
 
 KINDS = ("step", "feed", "constant", "variable")
 BUFFERS = ("node", "bytes", "born", "died")
+LONGEST = 2.0**53  # seconds; views calculate with times, and have to get numbers
 
 
 class Failure(NamedTuple):
@@ -79,17 +80,19 @@ def _decode(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> TraceData
     _need(document.keys() == {"nodes", "values", "threads", "total", "failed"}, "its members are others")
     _need(isinstance(document["nodes"], list), "nodes is not a list")
     count = len(document["nodes"])
-    nodes = tuple(_node(each, count) for each in document["nodes"])
+    nodes = tuple(_node(each, index, count) for index, each in enumerate(document["nodes"]))
     threads = document["threads"]
     _need(_all(threads, lambda each: isinstance(each, str)), "threads are not names")
     total, failed = document["total"], document["failed"]
-    _need(type(total) in (int, float) and math.isfinite(total), "total is not a number")
+    _need(type(total) in (int, float) and 0 <= total <= LONGEST, "total is not a time")
     columns = {key: _column(arrays, f"events/{key}", dtype) for key, dtype in Events.COLUMNS.items()}
     _same_length(columns)
     _within(columns["state"], 0, len(STATES), "state")
     _within(columns["node"], 0, count, "node")
     _within(columns["thread"], 0, len(threads), "thread")
-    _need(bool(np.isfinite(columns["seconds"]).all()), "a time is not finite")
+    steps = np.array([node.kind == "step" for node in nodes], bool)
+    _need(bool(steps[columns["node"]].all()), "an event is of what was not computed")
+    _need(bool(((columns["seconds"] >= 0) & (columns["seconds"] <= LONGEST)).all()), "a time is none")
     _need(bool((np.diff(columns["seconds"]) >= 0).all()), "its events are not in order")
     _need(bool((columns["bytes"] >= 0).all()), "an event has negative bytes")
     buffers = {key: _column(arrays, f"buffers/{key}", "int64") for key in BUFFERS}
@@ -98,6 +101,7 @@ def _decode(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> TraceData
     _within(buffers["bytes"], 0, 2**53, "size")
     _within(buffers["born"], 0, len(columns["state"]), "event")
     _within(buffers["died"], -1, len(columns["state"]), "event")
+    _need(bool(((buffers["died"] < 0) | (buffers["died"] >= buffers["born"])).all()), "a buffer dies before it is born")
     values = _values(document["values"], arrays, nodes)
     _need(len(arrays) == len(columns) + len(buffers) + len(values), "it has arrays that nothing refers to")
     return TraceData(
@@ -105,18 +109,18 @@ def _decode(document: Mapping[str, Any], arrays: Mapping[str, Any]) -> TraceData
     )
 
 
-def _node(entry: Any, count: int) -> NodeInfo:
+def _node(entry: Any, place: int, count: int) -> NodeInfo:
     _need(isinstance(entry, dict) and entry.keys() == set(NodeInfo._fields), "a node has other fields")
     info = NodeInfo(**entry)
     for text in (info.name, info.op, info.device):
         _need(isinstance(text, str), "a node's name, op or device is not text")
-    for optional in (info.requested, info.cell, info.forward):
-        _need(optional is None or isinstance(optional, str), "a node's device, cell or forward node is not text")
+    for optional in (info.owner, info.requested, info.cell, info.forward):
+        _need(optional is None or isinstance(optional, str), "a node's cell, device or forward node is not text")
     _need(_all([info.kind], lambda each: isinstance(each, str) and each in KINDS), "a node is of no known kind")
     _need(info.line is None or _is_int(info.line, 0, 2**31), "a node's line is no line")
-    _need(_is_int(info.step, -1, count) and _is_int(info.parent, -1, count), "a node is in no place")
+    _need(_is_int(info.step, -1, count) and _is_int(info.parent, -1, place), "a node is in no place")
     _need(_all(info.inputs, lambda each: each is None or isinstance(each, str)), "a node's inputs are not names")
-    _need(_all(info.waits, lambda each: _is_int(each, 0, count)), "a node waits for none")
+    _need(_all(info.waits, lambda each: _is_int(each, 0, place)), "a node waits for none before it")
     _need(_all(info.outputs, _is_spec), "a node's outputs are not specs")
     outputs = tuple((dtype, None if shape is None else tuple(shape)) for dtype, shape in info.outputs)
     return info._replace(inputs=tuple(info.inputs), waits=tuple(info.waits), outputs=outputs)
@@ -154,7 +158,7 @@ def _is_measured(value: Any) -> bool:
     if not isinstance(value, list) or len(value) != len(Statistics._fields):
         return False
     numbers, counts = value[:4], value[4:]
-    return all(each is None or type(each) in (int, float) for each in numbers) and all(
+    return all(each is None or type(each) is float for each in numbers) and all(
         _is_int(each, 0, 2**63) for each in counts
     )
 
