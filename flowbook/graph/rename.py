@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def rename(graph: Graph, target: Tensor | Node, name: str) -> Tensor | Node:
     """See ``Graph.rename``."""
     node = (target.node if isinstance(target, Tensor) else target).live
-    owner = node.owner
-    if node.record is None or owner is not graph._owner:
-        raise GraphError(f"'{node.name}' of {owner.label} cannot be renamed from {graph._owner.label}")
-    scope = node.name[: node.name.rfind("/") + 1]
+    owner, here = node.owner, graph.building
+    if node.record is None or owner is not here:
+        raise GraphError(f"'{node.name}' of {owner.label} cannot be renamed from {here.label}")
+    scope = user_scope(node)
     if node.name != scope + name:
         full = graph._free_name(owner, node.record.op, name, scope)
         if graph._variables.get(node.name) is node:
@@ -43,6 +43,14 @@ def rename(graph: Graph, target: Tensor | Node, name: str) -> Tensor | Node:
             graph._journal.renamed.append((node, len(owner.derivations)))
         graph.version += 1
     return node.tensors[target.index] if isinstance(target, Tensor) else node
+
+
+def user_scope(node: Node) -> str:
+    """The name scopes that somebody opened around a node; those that a derivation made for itself are not."""
+    derivation = node.current.derivation
+    if derivation is not None and node in derivation.outputs:
+        return str(derivation.context.scope[: derivation.context.scope.rfind("/", 0, -1) + 1])
+    return node.name[: node.name.rfind("/") + 1]
 
 
 def is_draft(graph: Graph, node: Node) -> bool:

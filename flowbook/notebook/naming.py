@@ -1,7 +1,8 @@
 """Names assigned in a cell name nodes: ``h = fb.relu(x)`` makes the node ``h``.
 
 The cell's syntax tree is changed before it runs: each assigned value passes through a hook, which renames a node that
-was made in this cell and still has an automatic name (``relu_1``) and returns the handle to bind. So an alias keeps
+was made in this cell and still has an automatic name (``relu_1``, or ``gradients/w``, where `gradients` put the
+gradient of ``w``) and returns the handle to bind. So an alias keeps
 the first name, a name given by ``name=`` stays, and what a name is bound to again is called ``h_1``. Bodies of
 functions and classes are left alone: what is assigned there are somebody's local variables.
 """
@@ -47,7 +48,10 @@ class Namer:
 
 
 def is_automatic(node: Node) -> bool:
-    """Whether the node's name is one that was counted, not given: ``op_k``."""
+    """Whether nobody gave the node its name: it was counted (``op_k``), or a derivation named its result."""
+    derivation = node.current.derivation
+    if derivation is not None and node in derivation.outputs:
+        return node.name.startswith(derivation.context.scope)
     return re.fullmatch(rf"{re.escape(node.op)}_\d+", node.name.rpartition("/")[2]) is not None
 
 

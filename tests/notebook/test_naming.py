@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import flowbook as fb
+from flowbook.graph.check import check
 from flowbook.notebook.cells import run_cell
 
 
@@ -48,6 +49,44 @@ def names(source: str, **extra: Any) -> tuple[list[str], dict[str, Any]]:
 def test_assignments_name_nodes(source: str, expected: list[str]) -> None:
     found, _ = names("x = fb.placeholder(())\n" + source)
     assert found == ["x", *expected]
+
+
+def test_results_of_derivations_are_named_where_they_were_asked_for() -> None:
+    source = """
+w = fb.Variable(2.0)
+loss = fb.square(w)
+dw, = fb.gradients(loss, [w])
+with fb.name_scope("s"):
+    d2w, = fb.gradients(dw, [w])
+    train = fb.train.SGD(0.1).minimize(loss)
+given = fb.train.SGD(0.1).minimize(loss, name="mine")
+again = dw
+"""
+    found, space = names(source)
+    assert {"dw", "s/d2w", "s/train", "mine"} < set(found)
+    assert {"given", "again", "gradients/w"}.isdisjoint(found)
+    assert space["again"] is space["dw"] and space["d2w"].name == "s/d2w"
+    graph = space["dw"].graph
+    check(graph)
+    assert fb.Session(graph).run(["dw", "s/d2w"]) == [4.0, 2.0]
+
+
+def test_named_gradients_follow_edits_as_a_fresh_run_would() -> None:
+    def run(*cells: tuple[str, str]) -> fb.Graph:
+        graph, space = fb.Graph(), {"fb": fb}
+        for name, source in cells:
+            run_cell(source, space, name=name, graph=graph)
+            check(graph)
+        return graph
+
+    model = "w = fb.Variable(2.0)\nloss = fb.{}(w)"
+    slope = "dw, = fb.gradients(loss, [w])\nd2w, = fb.gradients(dw, [w])\nw_gradient = dw * 1.0"
+    train = "train = fb.train.Adam(0.1).minimize(loss)\nboth = fb.group(train)"
+    rest = ("slope", slope), ("train", train)
+    edited = run(("model", model.format("square")), *rest, ("model", model.format("exp")), ("slope", slope))
+    fresh = run(("model", model.format("exp")), *rest)
+    assert edited.hash == fresh.hash, edited.diff(fresh)
+    assert fb.Session(edited).run(["dw", "train"]) == fb.Session(fresh).run(["dw", "train"])
 
 
 def test_bindings_are_the_named_handles() -> None:
