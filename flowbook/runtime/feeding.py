@@ -66,7 +66,18 @@ def flatten(graph: Graph, fetches: Any) -> tuple[list[Element], Callable[[list[A
 
 def as_feed(tensor: Tensor, value: Any) -> Any:
     """The array for one feed: cast ``same_kind``, checked against the tensor's shape."""
-    return as_value(f"the feed of '{tensor.name}'", tensor.spec, value)
+    try:
+        return as_value(f"the feed of '{tensor.name}'", tensor.spec, value)
+    except FeedError as error:
+        raise _made_at(error, tensor.node) from None
+
+
+def _made_at(error: FlowError, node: Node) -> FlowError:
+    """The error, with where the fed node was made; what that node reads itself does not matter."""
+    origin = node.origin
+    if origin is None:
+        return error.locate(node=node.name, op=node.op)
+    return error.locate(node=node.name, op=node.op, cell=origin.cell, line=origin.line, code=origin.code)
 
 
 def as_value(what: str, spec: TensorSpec, value: Any) -> Any:
@@ -107,10 +118,11 @@ def bind_names(feeds: Mapping[Tensor, Any]) -> dict[str, int]:
                 known, first = sizes.setdefault(dim, (size, tensor))
                 if known != size:
                     where = f"'{first.name}'" if first is not tensor else "another axis"
-                    raise FeedError(
+                    error = FeedError(
                         f"dimension '{dim}' is {size} in the feed of '{tensor.name}' and {known} in {where}",
                         hint=f"all feeds with a '{dim}' dimension need one size of it",
                     )
+                    raise _made_at(error, tensor.node)
     return {name: size for name, (size, _) in sizes.items()}
 
 
