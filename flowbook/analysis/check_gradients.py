@@ -251,7 +251,7 @@ def _digits(dtype: str) -> int:
 @contextmanager
 def _draft(graph: Graph) -> Iterator[None]:
     """Nodes built inside are forgotten afterwards; in a cell that is being run, they go with its draft."""
-    if graph._transaction is not None:
+    if graph._transaction is not None and not graph._transaction.plain:
         yield
         return
     with graph.transaction("check_gradients", discard=True):

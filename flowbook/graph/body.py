@@ -26,7 +26,7 @@ class Body(Graph):
         self.parent = parent
         self.scope = scope  # the name prefix of everything inside: "cond_1/true/"
         self.functions = parent.functions
-        outer = parent._owner
+        outer = parent.building
         self._owner = Owner(outer.name, 0)
         self._owner.file = outer.file
         self._owners = {outer.name: self._owner}
@@ -34,6 +34,11 @@ class Body(Graph):
         self.twins: WeakKeyDictionary[Node, Node] = WeakKeyDictionary()  # node of a body this is a copy of -> ours
         self.outputs: tuple[Tensor | Node, ...] = ()
         self.cache: dict[Any, Any] = {}  # plans; drivers keep them here, so that they go when the body goes
+
+    @property
+    def building(self) -> Owner:
+        """A body belongs to whoever builds the graph around it."""
+        return self._owner
 
     @property
     def inputs(self) -> tuple[Tensor, ...]:

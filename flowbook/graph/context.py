@@ -5,7 +5,7 @@ One immutable `BuildContext` in a context variable, so that threads and async ce
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,6 +32,7 @@ class BuildContext(NamedTuple):
 _context: ContextVar[BuildContext] = ContextVar("flowbook_build_context", default=BuildContext())  # noqa: B039 - immutable
 current = _context.get
 _default: Graph | None = None
+_beginning: Callable[[Graph], None] | None = None
 
 
 def get_default_graph() -> Graph:
@@ -57,6 +58,18 @@ def reset_default_graph() -> None:
     """Forget the process-wide default graph; the next node starts a new one."""
     global _default
     _default = None
+
+
+def on_building(begin: Callable[[Graph], None] | None) -> None:
+    """Call ``begin`` before a graph that no cell is building gets a node: how plain cells of a notebook own theirs."""
+    global _beginning
+    _beginning = begin
+
+
+def begin_building(graph: Graph) -> None:
+    """Tell who asked for it (`on_building`) that a graph is about to get nodes."""
+    if _beginning is not None:
+        _beginning(graph)
 
 
 class override:

@@ -89,7 +89,7 @@ def derive(graph: Graph, kind: str, build: Callable[[], Built], roots: Sequence[
     if outer.derivation is not None:
         with context.override(graph=graph, scope=graph.unique_scope(kind)):
             return build()
-    owner = graph._owner
+    owner = graph.building
     derivation = Derivation(kind, owner, build, roots)
     with context.override(graph=graph):
         derivation.context = outer._replace(

@@ -144,6 +144,13 @@ class Graph:
 
     # -------------------------------------------------------------------------------------------- building
 
+    @property
+    def building(self) -> Owner:
+        """The owner that new nodes go to. The first time a plain cell of a notebook builds, its transaction begins."""
+        if self._journal is None:
+            context.begin_building(self)
+        return self._owner
+
     @contextmanager
     def as_default(self) -> Iterator[Graph]:
         """Inside the ``with`` block new nodes go to this graph."""
@@ -160,7 +167,11 @@ class Graph:
         ctx: context.BuildContext,
     ) -> Node:
         """Put a checked node into the graph and return its handle. Ops call it; users call ops."""
-        owner = self._owner
+        before, owner = self._owner, self.building
+        if owner is not before:  # a plain cell that is run again just lost what it had
+            for each in inputs:
+                if isinstance(each, Tensor):
+                    each.node.current  # noqa: B018 - raises when the node is gone
         full = self._free_name(owner, op, name, ctx.scope)
         controls = () if op.source or not ctx.controls else self._live_controls(full, ctx.controls)
         if self._transaction is not None and self._transaction.drafting and (name is None or ctx.derivation):
@@ -190,7 +201,14 @@ class Graph:
             self._variables[full] = node
         if ctx.derivation is not None:
             ctx.derivation.nodes.append(node)
+        if name is None:
+            self.leave_unnamed(node)
         return node
+
+    def leave_unnamed(self, node: Node) -> None:
+        """Say that nobody gave the node its name, so that it gets that of the variable it is assigned to in a cell."""
+        if self._journal is not None:
+            self._journal.unnamed.add(node)
 
     def _free_name(self, owner: Owner, op: OpDef, name: str | None, scope: str) -> str:
         if name is None:
@@ -237,7 +255,7 @@ class Graph:
 
     def unique_scope(self, name: str) -> str:
         """A scope prefix that no node of the current owner uses: ``name/``, ``name_1/``, …"""
-        owner, scope = self._owner, context.current().scope
+        owner, scope = self.building, context.current().scope
         base = f"{scope}{name}/"  # the slash keeps these counters apart from those of node names
         count = owner.counters.get(base, -1) + 1
         owner.counters[base] = count
@@ -248,7 +266,7 @@ class Graph:
 
         Names are counted within each cell, so that they do not depend on the order in which cells were run.
         """
-        owner = self._owner
+        owner = self.building
         full = base = f"{owner.name}/{name}" if owner.name else name
         count = 0
         while full in self.functions and self.functions[full] is not function:
@@ -262,16 +280,23 @@ class Graph:
 
     @contextmanager
     def transaction(
-        self, owner: str, *, file: str | None = None, discard: bool = False, extend: bool = False
+        self,
+        owner: str,
+        *,
+        file: str | None = None,
+        discard: bool = False,
+        extend: bool = False,
+        was: str | None = None,
     ) -> Iterator[Transaction]:
         """Replace everything ``owner`` defines by what is built inside, all or nothing.
 
         ``file`` is the file name under which Python knows the cell's code. ``discard`` always rolls back
-        (``%flow grad``). ``extend`` keeps what the owner has and adds to it.
+        (``%flow grad``). ``extend`` keeps what the owner has and adds to it. ``was`` is the name that the cell had
+        when it last ran: its place, and the handles to its nodes, go on under the new one.
         """
         from flowbook.graph.transaction import Transaction
 
-        with Transaction(self, owner, file=file, discard=discard, extend=extend) as transaction:
+        with Transaction(self, owner, file=file, discard=discard, extend=extend, was=was) as transaction:
             yield transaction
 
     def remove_owner(self, owner: str) -> None:
@@ -279,6 +304,14 @@ class Graph:
         if owner in self._owners and self._owners[owner].nodes:
             with self.transaction(owner):
                 pass
+
+    def rename_owner(self, owner: Owner, name: str) -> None:
+        """Call a cell by another name, which no other cell has."""
+        if owner.name != name:
+            del self._owners[owner.name]
+            owner.name = name
+            self._owners[name] = owner
+            self.version += 1
 
     def undo(self) -> Commit:
         """Take the last commit back and return what was undone; ``GraphError`` when there is none."""

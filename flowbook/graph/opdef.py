@@ -272,7 +272,7 @@ def apply(
 def locate(error: FlowError, op: str, name: str | None = None, inputs: Sequence[str] = (), graph: Any = None) -> None:
     """Tell an error raised while ``op`` was built what it does not know yet: the op, and the user's line."""
     ctx = context.current()
-    origin = ctx.origin or call_site((graph or context.get_default_graph())._owner)
+    origin = ctx.origin or call_site((graph or context.get_default_graph()).building)
     node = ctx.scope + name if isinstance(name, str) and error.op is None else None
     error.locate(node=node, op=op, cell=origin.cell, line=origin.line, code=origin.code, inputs=inputs)
 

@@ -47,9 +47,10 @@ class Journal:
         self.graph = graph
         self.records: dict[Node, Record | None] = {}
         self.moves: dict[Node, Node | None] = {}
-        self.owners: dict[str, tuple[Any, ...]] = {}
+        self.owners: dict[Owner, tuple[Any, ...]] = {}
         self.functions = dict(graph.functions)
         self.made: list[Node] = []  # the nodes built since, in order
+        self.unnamed: set[Node] = set()  # those of them that nobody gave a name
         self.renamed: list[tuple[Node, int]] = []  # with how many derivations the cell had at that moment
 
     def note(self, node: Node) -> None:
@@ -60,10 +61,10 @@ class Journal:
 
     def note_owner(self, owner: Owner) -> None:
         """Remember an owner's table, unless an older one is remembered."""
-        if owner.name not in self.owners:
+        if owner not in self.owners:
             derivations = [(each, *each.state()) for each in owner.derivations]
-            fields = dict(owner.nodes), dict(owner.counters), derivations, set(owner.functions), owner.seq, owner.file
-            self.owners[owner.name] = fields
+            tables = dict(owner.nodes), dict(owner.counters), derivations, set(owner.functions)
+            self.owners[owner] = (*tables, owner.seq, owner.file, owner.name)
 
     def set(self, node: Node, record: Record | None) -> None:
         """Replace a node's record."""
@@ -76,8 +77,8 @@ class Journal:
         for node, record in self.records.items():
             node.hold(record)
             node.moved = self.moves[node]
-        for name, (nodes, counters, derivations, functions, seq, file) in self.owners.items():
-            owner = graph._owners[name]
+        for owner, (nodes, counters, derivations, functions, seq, file, name) in self.owners.items():
+            graph.rename_owner(owner, name)
             for node in owner.nodes.values():
                 if node.name not in nodes:
                     owner.gone[node.name] = node
@@ -94,8 +95,8 @@ class Journal:
 
 def tidy(graph: Graph, journal: Journal) -> None:
     """Make the tables agree with the records again: handles that are gone, and variables by name."""
-    for name in journal.owners:
-        gone = graph._owners[name].gone
+    for owner in journal.owners:
+        gone = owner.gone
         for key in [key for key, node in gone.items() if node.record is not None]:
             gone.pop(key, None)
     for node in journal.records:
@@ -106,23 +107,45 @@ def tidy(graph: Graph, journal: Journal) -> None:
 
 
 class Transaction:
-    """The draft of one cell. Use ``graph.transaction(cell)``."""
+    """The draft of one cell. Use ``graph.transaction(cell)``.
 
-    def __init__(self, graph: Graph, owner: str, *, file: str | None, discard: bool, extend: bool) -> None:
+    A ``plain`` one is that of a cell which does not say where it ends: it makes way for any other.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        owner: str,
+        *,
+        file: str | None,
+        discard: bool = False,
+        extend: bool = False,
+        was: str | None = None,
+        plain: bool = False,
+    ) -> None:
         self.graph = graph
         self.name = owner
         self.file = file
         self.discard = discard
         self.extend = extend
-        self.old: dict[str, Node] = {}
+        self.was = was
+        self.plain = plain
+        self.old: list[Node] = []
         self.drafting = True
         self.commit: Commit | None = None
 
     def __enter__(self) -> Transaction:
         graph = self.graph
-        if graph._transaction is not None:
-            raise GraphError(f"cell {graph._transaction.name} is still being run")
-        owner = graph._owners.get(self.name)
+        make_way(graph)
+        owner, former = graph._owners.get(self.name), graph._owners.get(self.was) if self.was is not None else None
+        graph._journal = self.journal = Journal(graph)
+        if former is not None and former is not owner:
+            self.journal.note_owner(former)
+            if owner is None:
+                graph.rename_owner(former, self.name)
+                owner = former
+            else:
+                self._set_aside(former)
         self.new = owner is None
         if owner is None:
             from flowbook.graph.graph import Owner
@@ -132,7 +155,6 @@ class Transaction:
         self.owner = owner
         self.outer = graph._owner
         graph._transaction = self
-        graph._journal = self.journal = Journal(graph)
         self.journal.note_owner(owner)
         self.revived = bool(owner.gone)
         if not self.extend:
@@ -143,8 +165,8 @@ class Transaction:
         return self
 
     def _set_aside(self, owner: Owner) -> None:
-        self.old = owner.nodes
-        for node in self.old.values():
+        self.old += owner.nodes.values()
+        for node in owner.nodes.values():
             self.journal.set(node, None)
             owner.gone[node.name] = node
         for name in owner.functions:
@@ -162,12 +184,17 @@ class Transaction:
             except BaseException:
                 self._roll_back()
                 raise
-            graph.last_commit = self.commit
+            if self.commit or not self.plain:
+                graph.last_commit = self.commit
         finally:
             graph._transaction = None
             graph._journal = None
             graph._owner = self.outer
             graph.version += 1
+
+    def close(self) -> None:
+        """Commit now: what leaving the ``with`` block does."""
+        self.__exit__(None, None, None)
 
     def _roll_back(self) -> None:
         self.journal.restore()
@@ -184,7 +211,7 @@ class Transaction:
             name_again(self.graph, self.journal, owner)
         self.drafting = False
         settle(self.graph, owner)
-        removed = [node for node in self.old.values() if node.record is None]
+        removed = [node for node in self.old if node.record is None]
         added, changed, rewired = [], [], []
         for node in owner.nodes.values():
             before = records.get(node)
@@ -210,15 +237,23 @@ class Transaction:
         )
 
 
+def make_way(graph: Graph) -> None:
+    """End the draft of a plain cell; ``GraphError`` while another cell is being run."""
+    draft = graph._transaction
+    if draft is not None and draft.plain:
+        draft.close()
+    elif draft is not None:
+        raise GraphError(f"cell {draft.name} is still being run")
+
+
 def undo(graph: Graph) -> Commit:
     """Take the last commit back; a second undo in a row has nothing to undo."""
     from flowbook.graph.follow import Follower
 
+    make_way(graph)
     commit = graph.last_commit
     if commit is None:
         raise GraphError("there is no commit to undo")
-    if graph._transaction is not None:
-        raise GraphError(f"cell {graph._transaction.name} is still being run")
     undone = commit.journal
     for node, record in undone.records.items():
         taken = graph._variables.get(node.name)

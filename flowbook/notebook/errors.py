@@ -87,7 +87,7 @@ class Showing:
             return
         if isinstance(error, FlowError):
             setattr(error, FULL, self.whole)
-        elif not self.whole and isinstance(error, Exception):
+        elif not self.whole and isinstance(error, (Exception, KeyboardInterrupt)):
             if isinstance(error, SyntaxError):
                 wrapper = CellSyntaxError(str(error))
                 _show_as(wrapper, self.shell, error, None)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from types import FrameType
 from typing import Any, NamedTuple
 
+from flowbook.errors import FlowError
+from flowbook.graph.context import on_building
 from flowbook.graph.graph import Graph
+from flowbook.notebook.commands import kept_variables
+from flowbook.notebook.plain import PlainCell
+from flowbook.notebook.text import notices
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -27,20 +31,80 @@ class FrontEnd:
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
-        self.cell_id: str | None = None
-        self.raw: str | None = None
-        self.owned: dict[str, tuple[Graph, str]] = {}  # by cell id
+        self.running: list[PlainCell] = []  # a cell may run another
+        self.owned: dict[str, set[tuple[Graph, str]]] = {}  # by cell id: graphs, and names of cells in them
+
+    def install(self) -> None:
+        """Begin to listen."""
+        self.shell.events.register("pre_run_cell", self.before_cell)
+        self.shell.events.register("post_run_cell", self.after_cell)
+
+    def uninstall(self) -> None:
+        """Stop; a cell that runs ends now."""
+        self.shell.events.unregister("pre_run_cell", self.before_cell)
+        self.shell.events.unregister("post_run_cell", self.after_cell)
+        while self.running:
+            self.running.pop().end(None)
+        on_building(None)
+
+    @property
+    def cell_id(self) -> str | None:
+        """The front end's id of the cell that runs, when it has one."""
+        return self.running[-1].cell_id if self.running else None
 
     def before_cell(self, info: Any) -> None:
         """IPython's ``pre_run_cell``: remember the cell, and drop what deleted cells defined."""
-        self.raw = info.raw_cell
         cell_id = getattr(info, "cell_id", None)
-        self.cell_id = _short(cell_id) if isinstance(cell_id, str) and cell_id else None
+        cell_id = _short(cell_id) if isinstance(cell_id, str) and cell_id else None
         for deleted in self._deleted():
-            owned = self.owned.pop(_short(deleted), None)
-            if owned is not None and owned not in self.owned.values():  # two cells may share a name
-                graph, name = owned
+            self._drop(self.owned.pop(_short(deleted), set()))
+        cell = PlainCell(self.shell, info.raw_cell, cell_id, self.former)
+        self.running.append(cell)
+        on_building(cell.begin)
+
+    def after_cell(self, result: Any) -> None:
+        """IPython's ``post_run_cell``: end the cell's transaction, and drop what it does not define any more."""
+        if not self.running:  # the extension was loaded by this very cell
+            return
+        cell = self.running.pop()
+        on_building(self.running[-1].begin if self.running else None)
+        error = None if result is None else result.error_before_exec or result.error_in_exec
+        try:
+            commits = cell.end(error)
+        except FlowError as failure:
+            result.error_in_exec = failure  # a kernel reports it
+            self.shell.showtraceback()
+            return
+        for graph, commit in commits:
+            if commit:
+                for line in notices(graph, commit, kept_variables(graph, commit)):
+                    print(line)
+        if cell.cell_id is not None:
+            before = self.owned.pop(cell.cell_id, set())
+            self.owned[cell.cell_id] = cell.owns if error is None else before | cell.owns
+            self._drop(before - self.owned[cell.cell_id])
+
+    def _drop(self, owned: Iterable[tuple[Graph, str]]) -> None:
+        """Remove the nodes of cells that no cell of the front end has any more: two may share a name."""
+        for graph, name in owned:
+            if not self._shared(graph, name):
                 graph.remove_owner(name)
+
+    def _shared(self, graph: Graph, name: str, but: str | None = None) -> bool:
+        return any((graph, name) in owns for cell, owns in self.owned.items() if cell != but)
+
+    def former(self, graph: Graph, name: str) -> str | None:
+        """The name that the cell which runs had in ``graph``, when it is another one now."""
+        cell = self.cell_id
+        for owner, before in sorted(self.owned.get(cell or "", ()), key=lambda each: each[1]):
+            if owner is graph and before != name and not self._shared(graph, before, cell):
+                return before
+        return None
+
+    def owns(self, graph: Graph, name: str) -> None:
+        """The cell that runs defined the cell ``name`` of ``graph``."""
+        if self.running:
+            self.running[-1].owns.add((graph, name))
 
     def _deleted(self) -> list[str]:
         parent = getattr(self.shell, "parent_header", None)
@@ -56,7 +120,7 @@ class FrontEnd:
 
         The file holds the cell as the person sees it, so line 1 is the magic's own line.
         """
-        raw = self.raw or ""
+        raw = self.running[-1].raw if self.running else ""
         magic = _line_of_magic(raw)
         if magic is None or not raw.rstrip().endswith(body.rstrip()):
             raw, magic = f"%%flow {line}\n{body}", 1  # called in another way than by a cell
@@ -74,26 +138,6 @@ class FrontEnd:
                 return known[frame.f_code.co_filename]
             frame = frame.f_back
         return int(self.shell.execution_count)
-
-    @contextmanager
-    def owning(self, graph: Graph, name: str) -> Iterator[None]:
-        """While a cell runs: what it owned under another name goes first, and comes back if the cell fails."""
-        cell = self.cell_id
-        before = self.owned.get(cell) if cell is not None else None
-        removed = None
-        if before is not None and before != (graph, name) and list(self.owned.values()).count(before) == 1:
-            old_graph, old_name = before
-            if old_graph._owners.get(old_name) is not None and old_graph.owned(old_name):
-                old_graph.remove_owner(old_name)
-                removed = old_graph.last_commit
-        try:
-            yield
-        except BaseException:
-            if removed is not None:
-                removed.journal.restore()
-            raise
-        if cell is not None:
-            self.owned[cell] = (graph, name)
 
 
 def _line_of_magic(raw: str) -> int | None:

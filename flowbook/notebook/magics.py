@@ -97,7 +97,7 @@ class FlowMagics(Magics):
         graph = self._graph(options) or context.get_default_graph()
         code = self.front.code(line, source)
         name = options.get("name") or self.front.cell_id or cells.identity(source)
-        with self._shown(options, code.file), self.front.owning(graph, name):
+        with self._shown(options, code.file):
             commit, value = cells.run_cell(
                 code.source,
                 self._names,
@@ -107,7 +107,9 @@ class FlowMagics(Magics):
                 scope=options.get("scope"),
                 file=code.file,
                 first_line=code.first_line,
+                was=self.front.former(graph, name),
             )
+        self.front.owns(graph, name)
         if not options.get("quiet"):
             view = CellView(graph, name, commit, commands.kept_variables(graph, commit))
             display(view)  # type: ignore[no-untyped-call]
@@ -245,7 +247,7 @@ def load(shell: Any) -> None:
     """What ``%load_ext flowbook`` does."""
     magics = FlowMagics(shell)
     shell.register_magics(magics)
-    shell.events.register("pre_run_cell", magics.front.before_cell)
+    magics.front.install()
     errors.install(shell)
 
 
@@ -254,5 +256,5 @@ def unload(shell: Any) -> None:
     function = shell.magics_manager.magics["cell"].pop("flow", None)
     shell.magics_manager.magics["line"].pop("flow", None)
     if function is not None:
-        shell.events.unregister("pre_run_cell", function.__self__.front.before_cell)
+        function.__self__.front.uninstall()
     errors.uninstall()

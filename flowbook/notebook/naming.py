@@ -10,7 +10,6 @@ functions and classes are left alone: what is assigned there are somebody's loca
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -42,17 +41,17 @@ class Namer:
         node = value.node if isinstance(value, Tensor) else value
         if not isinstance(node, Node) or node.owner is not self.draft.owner or node.record is None:
             return value
-        if not is_automatic(node) or not name.strip("_"):
+        if not self._is_unnamed(node) or not name.strip("_"):
             return value
+        self.draft.journal.unnamed.discard(node)
         return self.draft.graph.rename(value, name)
 
-
-def is_automatic(node: Node) -> bool:
-    """Whether nobody gave the node its name: it was counted (``op_k``), or a derivation named its result."""
-    derivation = node.current.derivation
-    if derivation is not None and node in derivation.outputs:
-        return node.name.startswith(derivation.context.scope)
-    return re.fullmatch(rf"{re.escape(node.op)}_\d+", node.name.rpartition("/")[2]) is not None
+    def _is_unnamed(self, node: Node) -> bool:
+        """Whether nobody gave the node its name: it was counted (``op_k``), or a derivation named its result."""
+        derivation = node.current.derivation
+        if derivation is not None and node in derivation.outputs:
+            return node.name.startswith(derivation.context.scope)
+        return node in self.draft.journal.unnamed
 
 
 def _hook(value: ast.expr, name: str) -> ast.expr:

@@ -97,7 +97,7 @@ def build_cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any
             hint="compare first: x > 0",
             inputs=[describe(pred)],
         )
-    full = graph._free_name(graph._owner, REGISTRY["cond"], name, outer.scope)
+    full = graph._free_name(graph.building, REGISTRY["cond"], name, outer.scope)
     bodies, shapes = [], []
     with context.override(graph=graph):
         for function, side in ((true_fn, "true"), (false_fn, "false")):
@@ -111,6 +111,8 @@ def build_cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any
     nodes = len(bodies[0].outputs) > count
     written = _add_effects(bodies)
     node = _node(graph, pred, bodies, written, count, full[len(outer.scope) :], False)
+    if name is None:
+        graph.leave_unnamed(node)
     done = node
     if nodes and node.outputs:
         with context.override(graph=graph, controls=(node,)):

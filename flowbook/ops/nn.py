@@ -253,12 +253,14 @@ def dropout(x: Any, rate: float, *, training: Any = True, seed: int | None = Non
         rate = 0.0
     if rate == 0:
         return identity(x, name=name)
-    name = name or "dropout"
     graph = context.current().graph or x.graph
-    with context.override(scope=graph.unique_scope(name)):
+    with context.override(scope=graph.unique_scope(name or "dropout")):
         keep = random_bernoulli(x, shape=None, p=1.0 - rate, seed=seed, name="keep")
         kept = x * (1.0 / (1.0 - rate))
         if isinstance(training, Tensor):
             keep = logical_or(keep, logical_not(training))
             kept = where(training, kept, x)
-    return where(keep, kept, 0.0, name=name)
+    result = where(keep, kept, 0.0, name=name or "dropout")
+    if name is None:
+        graph.leave_unnamed(result.node)
+    return result

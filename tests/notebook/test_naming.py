@@ -118,3 +118,13 @@ def test_variable_named_like_one_of_another_cell_is_refused_at_its_line() -> Non
     with pytest.raises(fb.errors.GraphError, match="cell one; cell two") as caught:
         run_cell("\nw = fb.Variable(1.0)", space, name="two", graph=graph)
     assert (caught.value.line, caught.value.code) == (2, "w = fb.Variable(1.0)")
+
+
+def test_a_given_name_that_looks_automatic_stays() -> None:
+    found, _ = names("x = fb.placeholder(())\na = fb.tanh(x, name='tanh_1')\nrelu_1 = fb.relu(x)\nb = relu_1")
+    assert found == ["x", "tanh_1", "relu_1"]
+
+
+def test_conditions_and_dropout_are_named_by_assignment() -> None:
+    found, _ = names("x = fb.placeholder((2,))\ny = fb.cond(True, lambda: x, lambda: -x)\nz = fb.dropout(y, 0.5)")
+    assert [name for name in found if "/" not in name] == ["x", "constant_1", "y", "z"]
