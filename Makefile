@@ -17,7 +17,7 @@ TESTS = tests flowbook --nbval --nbval-cell-timeout=300 notebooks
 
 FLAGSHIP = notebooks/04-train-a-classifier.ipynb
 
-.PHONY: help demo test test-all check format lab bench lock clean distclean venv
+.PHONY: help demo test test-all check format lab bench notebooks lock clean distclean venv
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo 'make bench     measure speed'
 	@echo 'make check     formatting, lint, types, generated files'
 	@echo 'make format    format the code and fix what can be fixed'
+	@echo 'make notebooks execute the notebooks anew and keep what they show'
 	@echo 'make lock      pin the test environment again (UPGRADE=1: newest versions)'
 	@echo 'make clean     remove build results; `make distclean` removes .venv, too'
 
@@ -55,6 +56,9 @@ lab: venv
 
 bench: venv
 	$(PY) tests/bench/run.py $(ARGS)
+
+notebooks: venv
+	$(PY) tests/tools/renew_notebooks.py notebooks/*.ipynb
 
 lock: venv
 	$(PY) -m pip install --quiet uv
