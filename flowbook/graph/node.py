@@ -101,10 +101,10 @@ class Node:
         if record is None:
             if self.moved is not None:
                 return self.live.current
-            raise GraphError(
-                f"'{self.name}' is gone: {self.owner.label} no longer defines it",
-                hint="run that cell again, or use the tensor it defines now",
-            )
+            hint = "run that cell again, or use the tensor it defines now"
+            if self.graph._transaction is not None and self.owner is self.graph._owner:
+                hint = "this cell is being run again: define it above the line that uses it"
+            raise GraphError(f"'{self.name}' is gone: {self.owner.label} no longer defines it", hint=hint)
         return record
 
     @property

@@ -194,3 +194,15 @@ def test_the_default_graph():
     with Graph().as_default() as graph:
         assert fb.get_default_graph() is graph
     assert fb.get_default_graph() is not graph
+
+
+def test_a_cell_that_uses_what_it_no_longer_defines_is_told_so(g):
+    with g.transaction("one"):
+        x = fb.placeholder((), name="x")
+    with pytest.raises(GraphError) as caught, g.transaction("one"):
+        fb.tanh(x)
+    assert "define it above the line that uses it" in caught.value.hint
+    g.remove_owner("one")
+    with pytest.raises(GraphError) as caught:
+        fb.tanh(x)
+    assert "run that cell again" in caught.value.hint
