@@ -107,14 +107,6 @@ class Follower:
             touched |= self.beyond
             self._find_consumers()
 
-    def newly_stale(self) -> list[Node]:
-        """The nodes that were not stale, or not there, when the journal was opened."""
-        return [
-            node
-            for node, old in self.journal.records.items()
-            if node.record is not None and node.record.stale and (old is None or not old.stale)
-        ]
-
     def _find_consumers(self) -> None:
         self.consumers: dict[Node, list[Node]] = {}
         for owner in self.graph._owners.values():

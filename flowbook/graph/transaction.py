@@ -13,6 +13,7 @@ from flowbook.errors import GraphError
 from flowbook.graph.node import Node, Record
 
 if TYPE_CHECKING:
+    from flowbook.graph.derive import Derivation
     from flowbook.graph.graph import Graph, Owner
 
 
@@ -27,6 +28,7 @@ class Commit(NamedTuple):
     derived: list[str]
     stale: list[str]
     journal: Journal
+    derivations: list[Derivation]  # those that were built again
 
     def __bool__(self) -> bool:
         return any((self.added, self.removed, self.changed, self.rewired, self.derived, self.stale))
@@ -65,6 +67,14 @@ class Journal:
             derivations = [(each, *each.state()) for each in owner.derivations]
             tables = dict(owner.nodes), dict(owner.counters), derivations, set(owner.functions)
             self.owners[owner] = (*tables, owner.seq, owner.file, owner.name)
+
+    def newly_stale(self) -> list[Node]:
+        """The nodes that were not stale, or not there, when the journal was opened."""
+        return [
+            node
+            for node, old in self.records.items()
+            if node.record is not None and node.record.stale and (old is None or not old.stale)
+        ]
 
     def set(self, node: Node, record: Record | None) -> None:
         """Replace a node's record."""
@@ -225,15 +235,17 @@ class Transaction:
         if self.old or self.revived:
             follower.follow({*removed, *changed, *rewired, *(added if self.revived else ())})
         tidy(self.graph, self.journal)
+        derived = [each for each in follower.derived if not any(node.stale for node in each.nodes)]
         return Commit(
             owner.name,
             [node.name for node in added],
             [node.name for node in removed],
             [node.name for node in changed],
             [node.name for node in rewired],
-            [node.name for each in follower.derived for node in each.nodes],
-            [node.name for node in follower.newly_stale()],
+            [node.name for each in derived for node in each.nodes],
+            [node.name for node in self.journal.newly_stale()],
             self.journal,
+            derived,
         )
 
 

@@ -48,12 +48,19 @@ def _row(box: Box, cell: str) -> list[str]:
 def notices(graph: Graph, commit: Commit, kept: list[str]) -> list[str]:
     """What a re-run changed beyond the cell: derivations built again, consumers that no longer fit, kept values."""
     lines = []
-    if commit.derived:
-        lines.append(f"derived again: {_list(commit.derived)}")
-    for name in commit.stale:
-        for node in graph.find(name):
-            if node.stale:
-                lines.append(f"stale: {node.name} of {node.owner.label}: {node.stale}; run it again")
+    again: dict[str, list[str]] = {}
+    for derivation in commit.derivations:
+        names = [node.live.name for node in derivation.outputs if node is not None and node.live.record is not None]
+        again.setdefault(derivation.owner.label, []).extend(names)
+    if again:
+        lines.append("derived again: " + "; ".join(f"{_list(names)} of {cell}" for cell, names in again.items()))
+    stale: dict[tuple[str, str | None], list[str]] = {}
+    for node in sorted(commit.journal.newly_stale(), key=lambda node: node.order):
+        derivation = node.current.derivation  # of a whole gradient its results say enough
+        if derivation is None or node in derivation.outputs:
+            stale.setdefault((node.owner.label, node.stale), []).append(node.name)
+    for (cell, reason), names in stale.items():
+        lines.append(f"stale: {_list(names)} of {cell}: {reason}; run it again")
     for name in kept:
         lines.append(f"{name} keeps its value; %flow reset {name} starts again from the new initial value")
     return lines

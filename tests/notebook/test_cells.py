@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 import flowbook as fb
+from flowbook.graph.check import check
 from flowbook.notebook.cells import identity, run_cell
+from flowbook.notebook.text import notices
 
 NET = "x = fb.placeholder((None, 3))\nW = fb.Variable(np.ones((3, 2), 'float32'))\nh = fb.tanh(x @ W)"
 
@@ -120,3 +122,40 @@ def test_a_hundred_runs_leave_no_more_than_one(graph: fb.Graph, space: dict[str,
 
 def test_identity_is_a_hash_of_the_source() -> None:
     assert identity("a = 1\n") == identity("a = 1") != identity("a = 2")
+
+
+def test_a_cell_that_is_renamed_keeps_its_place_and_its_handles(graph: fb.Graph, space: dict[str, Any]) -> None:
+    run_cell(NET, space, name="net", graph=graph)
+    run_cell("y = h * 2.0", space, name="use", graph=graph)
+    handle, hash_before = space["h"], graph.hash
+    commit, _ = run_cell(NET.replace("tanh", "relu"), space, name="model", graph=graph, was="net")
+    assert [owner.name for owner in graph.owners] == ["model", "use"]
+    assert space["h"] is handle and space["y"].node.inputs[0] is handle and not space["y"].node.stale
+    assert commit.changed == ["h"]
+    check(graph)
+    graph.undo()
+    assert graph.hash == hash_before
+    check(graph)
+    with pytest.raises(ZeroDivisionError):
+        run_cell(NET + "\n1 / 0", space, name="model", graph=graph, was="net")
+    assert graph.hash == hash_before
+
+
+def test_a_cell_that_takes_the_name_of_another_gives_up_what_it_had(graph: fb.Graph, space: dict[str, Any]) -> None:
+    run_cell("a = fb.constant(1.0)", space, name="one", graph=graph)
+    run_cell("b = fb.constant(2.0)", space, name="two", graph=graph)
+    hash_before = graph.hash
+    commit, _ = run_cell("c = fb.constant(3.0)", space, name="two", graph=graph, was="one")
+    assert (commit.added, commit.removed) == (["c"], ["a", "b"])
+    graph.undo()
+    assert graph.hash == hash_before
+    check(graph)
+
+
+def test_stale_derivations_are_told_by_their_results(graph: fb.Graph, space: dict[str, Any]) -> None:
+    run_cell(NET, space, name="net", graph=graph)
+    run_cell("dW, = fb.gradients(h, [W])", space, name="grad", graph=graph)
+    commit, _ = run_cell(NET.replace("fb.tanh(x @ W)", "x"), space, name="net", graph=graph)
+    assert commit.derived == []
+    (line,) = notices(graph, commit, [])
+    assert line.startswith("stale: dW of cell grad: gradients could not follow an edit: 'h' is gone")

@@ -70,6 +70,20 @@ def test_a_failing_cell_fails_and_changes_nothing(cell: Notebook) -> None:
     assert cell.owned("net") == ["x", "W", "matmul_1", "h"]
 
 
+def test_an_interrupt_is_shown_from_the_cells_line_on(cell: Notebook) -> None:
+    ran = cell("%%flow --name net\na = 1\nraise KeyboardInterrupt")
+    assert isinstance(ran.error, KeyboardInterrupt)
+    assert "raise KeyboardInterrupt" in ran.out and "flowbook/" not in ran.out
+
+
+def test_a_cell_that_fails_under_a_new_name_changes_nothing(cell: Notebook) -> None:
+    cell("%%flow\na = fb.constant(1.0)", cell_id="one")
+    commit = cell.graph.last_commit
+    assert not cell("%%flow --name named\na = fb.constant(1.0)\n1 / 0", cell_id="one").ok
+    assert cell.graph.last_commit is commit and cell.owned("one") == ["a"]
+    assert cell("%flow undo").ok and len(cell.graph) == 0
+
+
 def test_undo_and_diff(cell: Notebook) -> None:
     cell(NET)
     cell(NET.replace("tanh", "relu") + "\nextra = h * 2.0")
