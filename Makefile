@@ -56,6 +56,7 @@ lab: venv
 
 bench: venv
 	$(PY) tests/bench/run.py $(ARGS)
+	$(PY) tests/bench/cells.py
 
 notebooks: venv
 	$(PY) tests/tools/renew_notebooks.py notebooks/*.ipynb
