@@ -152,8 +152,9 @@ class OpDef:
             return self._infer_dtype_only(kinds, attrs)
         if type(result) is TensorSpec:
             return (result,)
+        specs = tuple(result)  # raises for what no builder would ask, so before anything is remembered
         self.multiple = True
-        return tuple(result)
+        return specs
 
     def _infer_dtype_only(
         self, kinds: Sequence[TensorSpec | Scalar | None], attrs: Mapping[str, Any]
