@@ -133,7 +133,7 @@ class OpDef:
         try:
             key = (
                 tuple([each if type(each) is TensorSpec else type(each) for each in kinds]),
-                tuple([(type(each), each) for each in attrs.values()]) if attrs else None,
+                tuple([_typed(each) for each in attrs.values()]) if attrs else None,
             )
             found = self.cache.get(key)
         except TypeError:  # an attribute that does not hash (the array of a constant)
@@ -187,6 +187,11 @@ class OpDef:
 
 
 # ------------------------------------------------------------------------------------------------ building
+
+
+def _typed(value: Any) -> Any:
+    """An attribute as a key: ``1``, ``1.0`` and ``True`` are equal, and not the same to a spec rule."""
+    return (tuple, *map(_typed, value)) if type(value) is tuple else (type(value), value)
 
 
 def freeze(value: Any) -> Any:

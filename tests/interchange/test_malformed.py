@@ -177,6 +177,17 @@ def test_a_refused_file_leaves_nothing_behind_in_the_declarations_of_ops(loaders
         assert isinstance(fb.identity(fb.placeholder((2,))), fb.Tensor)
 
 
+def test_a_file_is_refused_whatever_was_built_before(loaders):
+    """1 and True are equal; specs remembered for the one are none for the other."""
+    with fb.Graph().as_default() as graph:
+        fb.sum(fb.placeholder((2, 3), name="x"), axis=(0, 1), name="y")
+        fb.save_graph(loaders.folder / "small", graph)
+    header, body = unseal((loaders.folder / "small").read_bytes())
+    header["document"]["graph"]["nodes"][1]["attrs"]["axis"] = [False, True]
+    with pytest.raises(FileError, match="axis False is not an int"):
+        loaders.load("graph", seal(header, body))
+
+
 # ------------------------------------------------------------------------------------------------ planted bugs
 
 
