@@ -86,10 +86,22 @@ def _(node, dy):
     return split_like([dy, *xs], axis=axis)
 
 
+MOST_PARTS = 1 << 16  # outputs of one node; more is a mistake, or a file that means harm
+
+
+def _check_parts(count, x, axis):
+    if count > MOST_PARTS:
+        raise ShapeError(
+            f"axis {axis} of {format_shape(x.shape)} would come apart into {count} tensors",
+            hint=f"a node has at most {MOST_PARTS} outputs; slicing, gather or reshape may do it in one",
+        )
+
+
 def _sections(x, cuts, axis):
     """The sizes of the parts, ``None`` where they depend on an unknown one."""
     size = x.dims[axis]
     if type(cuts) is int:
+        _check_parts(cuts, x, axis)
         if cuts < 1 or (type(size) is int and size % cuts):
             raise ShapeError(
                 f"axis {axis} of {format_shape(x.shape)} does not split into {cuts} equal parts",
@@ -226,6 +238,7 @@ def _unstack_spec(x, *, axis=0):
             f"axis {axis} of {format_shape(x.shape)} says not into how many tensors to take it apart",
             hint="its size has to be known, and not 0",
         )
+    _check_parts(count, x, axis)
     return (TensorSpec(x.dims[:axis] + x.dims[axis + 1 :], x.dtype),) * count
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import flowbook as fb
+from flowbook.errors import ShapeError
 from tests.ops import checks
 from tests.ops.cases import Case, cases, is_float
 from tests.ops.counting import check_cost
@@ -47,3 +49,9 @@ def test_there_are_cases() -> None:
     assert {"add", "tanh", "where"} <= names
     operands = [value for case in cases() for value in case.sample.inputs]
     assert all(isinstance(each, (np.ndarray, int, float, bool, type(None))) for each in operands)
+
+
+@pytest.mark.parametrize("take_apart", [lambda x: fb.split(x, 2 * 10**8), fb.unstack], ids=["split", "unstack"])
+def test_a_node_has_a_bounded_number_of_outputs(take_apart) -> None:
+    with fb.Graph().as_default(), pytest.raises(ShapeError, match="would come apart into 200000000 tensors"):
+        take_apart(fb.placeholder((2 * 10**8,)))
