@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from flowbook.errors import ArgumentError
 from flowbook.graph.node import Node, Origin, Tensor
+from flowbook.graph.types import is_name
 
 if TYPE_CHECKING:
     from flowbook.graph.graph import Graph
@@ -100,8 +101,8 @@ class name_scope:
     """
 
     def __init__(self, name: str) -> None:
-        if not isinstance(name, str) or not name.strip("/"):
-            raise ArgumentError(f"{name!r} is not a scope name", hint="a non-empty string")
+        if not is_name(name) or not name.strip("/"):
+            raise ArgumentError(f"{name!r} is not a scope name", hint="a non-empty string on one line")
         self.name = name.strip("/")
 
     def __enter__(self) -> str:

@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 from flowbook.errors import ArgumentError, FetchError, GraphError
 from flowbook.graph import context
 from flowbook.graph.node import Node, Record, Tensor, Variable, call_site
-from flowbook.graph.types import Scalar, TensorSpec
+from flowbook.graph.types import Scalar, TensorSpec, is_name
 
 if TYPE_CHECKING:
     from flowbook.graph.derive import Derivation
@@ -214,8 +214,8 @@ class Graph:
         if name is None:
             full = _count_up(owner, f"{scope}{op.name}", f"{scope}{op.name}")
         else:
-            if not isinstance(name, str) or not name.strip() or "\n" in name:
-                raise ArgumentError(f"{name!r} is not a name", hint="a non-empty string")
+            if not is_name(name):
+                raise ArgumentError(f"{name!r} is not a name", hint="a non-empty string on one line")
             full = scope + name
             if full in owner.nodes and op.name != "variable":
                 full = _count_up(owner, full, f"{full}\n")  # a counter apart from that of an op of this name

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from flowbook.errors import GraphError
+from flowbook.errors import ArgumentError, GraphError
 from flowbook.graph.node import Node, Record
+from flowbook.graph.types import is_name
 
 if TYPE_CHECKING:
     from flowbook.graph.derive import Derivation
@@ -146,6 +147,8 @@ class Transaction:
 
     def __enter__(self) -> Transaction:
         graph = self.graph
+        if not is_name(self.name):
+            raise ArgumentError(f"{self.name!r} is not the name of a cell", hint="a non-empty string on one line")
         make_way(graph)
         owner, former = graph._owners.get(self.name), graph._owners.get(self.was) if self.was is not None else None
         graph._journal = self.journal = Journal(graph)

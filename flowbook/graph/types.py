@@ -125,6 +125,17 @@ def format_shape(shape: Shape | None) -> str:
     return f"({texts[0]},)" if len(texts) == 1 else f"({', '.join(texts)})"
 
 
+def is_name(value: Any) -> bool:
+    """Whether a value can name a node, a scope or a dimension: a text with something to see, on one line.
+
+    >>> is_name("batch"), is_name(" "), is_name("two\\nlines"), is_name(3)
+    (True, False, False, False)
+    """
+    if not isinstance(value, str) or not value.strip():
+        return False
+    return value.isprintable() or not any(each < " " or "\x7f" <= each < "\xa0" for each in value)
+
+
 def as_shape(shape: Any) -> Shape | None:
     """A checked shape from what a user wrote: an int, a name, ``None`` (unknown rank), or a sequence of dimensions."""
     if shape is None:
@@ -137,7 +148,7 @@ def as_shape(shape: Any) -> Shape | None:
         raise ShapeError(f"{shape!r} is not a shape", hint="a tuple of ints, names and None") from None
     checked: list[Dim] = []
     for dim in dims:
-        if dim is None or (isinstance(dim, str) and dim):
+        if dim is None or (isinstance(dim, str) and is_name(dim)):
             checked.append(dim)
         elif isinstance(dim, (int, np.integer)) and not isinstance(dim, bool):
             if dim < 0:

@@ -13,7 +13,7 @@ from flowbook.graph.context import get_default_graph
 from flowbook.graph.graph import Graph
 from flowbook.graph.transaction import Commit
 from flowbook.notebook.progress import Progress
-from flowbook.notebook.values import format_value, kind_of, sparkline, table
+from flowbook.notebook.values import MAX_ROWS, format_value, kind_of, parts_of, sparkline, table
 from flowbook.runtime.session import Session
 
 if TYPE_CHECKING:
@@ -60,14 +60,17 @@ class Results(dict[str, Any]):
         self.asked = asked
 
     def __repr__(self) -> str:
+        shown = [part for name, value in self.items() for part in parts_of(name, value)]
         rows = []
-        for name, value in self.items():
+        for name, value in shown[:MAX_ROWS]:
             curve = ""
             if self.steps > 1 and name in self.history:
                 points = self.history[name]
                 curve = f"{sparkline(points)}  {format_value(points[0])} to {format_value(points[-1])}"
             rows.append([name, kind_of(value), curve or format_value(value)])
         lines = [table(rows)] if rows else []
+        if len(shown) > MAX_ROWS:
+            lines.append(f"… and {len(shown) - MAX_ROWS} more")
         if self.steps < self.asked:
             lines.append(f"interrupted: {self.steps} of {self.asked} steps ran; the unfinished one changed nothing")
         return "\n".join(lines)

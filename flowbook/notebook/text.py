@@ -5,9 +5,10 @@ from __future__ import annotations
 from flowbook.graph.graph import Graph
 from flowbook.graph.transaction import Commit
 from flowbook.notebook.outline import Box, Outline
-from flowbook.notebook.values import table
+from flowbook.notebook.values import MAX_ROWS, table
 
-MAX_ROWS = 80
+WIDEST = 60  # characters of a name or a shape
+MAX_OUTPUTS = 8  # of one node
 HEADER = ("name", "op", "dtype", "shape", "device", "line")
 
 
@@ -39,10 +40,22 @@ def _row(box: Box, cell: str) -> list[str]:
     line = ""
     if origin is not None:
         line = str(origin.line) if origin.cell == cell else repr(origin)
-    specs = [each.spec for each in node.outputs]
-    shape = "\n".join(repr(spec).partition(" ")[2] for spec in specs)
-    name = node.name + (f" (stale: {node.stale})" if node.stale else "")
-    return [name, node.op, "\n".join(spec.dtype.name for spec in specs), shape, node.device or "", line]
+    specs = [each.spec for each in node.outputs[:MAX_OUTPUTS]]
+    dtypes = [spec.dtype.name for spec in specs]
+    shapes = [shorten(repr(spec).partition(" ")[2]) for spec in specs]
+    if len(node.outputs) > MAX_OUTPUTS:
+        dtypes.append(f"… and {len(node.outputs) - MAX_OUTPUTS} more")
+    name = shorten(node.name) + (f" (stale: {node.stale})" if node.stale else "")
+    return [name, node.op, "\n".join(dtypes), "\n".join(shapes), node.device or "", line]
+
+
+def shorten(text: str, limit: int = WIDEST) -> str:
+    """At most ``limit`` characters of a text: its beginning and its end.
+
+    >>> shorten("a_very_long_name", 9)
+    'a_ve…name'
+    """
+    return text if len(text) <= limit else f"{text[: limit // 2]}…{text[len(text) - (limit - 1) // 2 :]}"
 
 
 def notices(graph: Graph, commit: Commit, kept: list[str]) -> list[str]:

@@ -5,13 +5,14 @@ Numbers have 4 significant digits; a small array is shown whole, a large one by 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from flowbook.graph.types import format_shape
 
+MAX_ROWS = 80  # of a table
 SMALL = 24  # elements that are shown one by one
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -88,6 +89,19 @@ def kind_of(value: Any) -> str:
         return "no value"
     array = np.asarray(value)
     return f"{array.dtype.name} {format_shape(array.shape)}"
+
+
+def parts_of(label: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The values in a fetched structure, each with the expression that gives it.
+
+    >>> list(parts_of("t", [1, {"a": 2}])), list(parts_of("t", 3))
+    ([('t[0]', 1), ("t[1]['a']", 2)], [('t', 3)])
+    """
+    if isinstance(value, (list, tuple, dict)):
+        for key, each in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from parts_of(f"{label}[{key!r}]", each)
+    else:
+        yield label, value
 
 
 def sparkline(values: Sequence[float], width: int = 24) -> str:

@@ -206,3 +206,19 @@ def test_a_cell_that_uses_what_it_no_longer_defines_is_told_so(g):
     with pytest.raises(GraphError) as caught:
         fb.tanh(x)
     assert "run that cell again" in caught.value.hint
+
+
+@pytest.mark.parametrize("name", ["", " ", "two\nlines", "\x1b[31m", 3])
+def test_names_are_texts_on_one_line(name: object) -> None:
+    g = fb.Graph()
+    with g.as_default():
+        with pytest.raises(fb.errors.ArgumentError, match="is not a name"):
+            fb.constant(1.0, name=name)
+        with pytest.raises(fb.errors.ArgumentError, match="is not a scope name"):
+            fb.name_scope(name)
+        if name != 3:
+            with pytest.raises(fb.errors.ShapeError, match="is not a dimension"):
+                fb.placeholder((name,))
+        with pytest.raises(fb.errors.ArgumentError, match="is not the name of a cell"), g.transaction(name):
+            pass
+    assert len(g) == 0

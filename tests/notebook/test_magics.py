@@ -230,6 +230,25 @@ def test_fetches_are_the_users_names_then_the_graphs_then_expressions(cell: Note
     assert cell("%flow run shadow").result["shadow"] == 5.0
 
 
+def test_structures_show_their_parts(cell: Notebook) -> None:
+    cell("%%flow --name a\na = fb.constant(1.0)\nd = {'one': a, 'more': [fb.constant([1.0, 2.0]), a]}")
+    assert repr(cell("%flow run d").result).splitlines() == [
+        "d['one']      float32 ()    1",
+        "d['more'][0]  float32 (2,)  [1, 2]",
+        "d['more'][1]  float32 ()    1",
+    ]
+    cell("many = [a] * 100")
+    assert repr(cell("%flow run many").result).splitlines()[-1] == "… and 20 more"
+
+
+def test_an_expression_that_fails_shows_its_own_error(cell: Notebook) -> None:
+    cell("%%flow --name a\nx = fb.placeholder(())\ny = x * 2.0\ndef broken():\n    return 1 / 0")
+    ran = cell("%flow run broken()")
+    assert isinstance(ran.error, ZeroDivisionError) and "flowbook/" not in ran.out
+    ran = cell("%flow run y --feed x,y=3")
+    assert isinstance(ran.error, fb.errors.ArgumentError)
+
+
 def test_feeds_are_evaluated_at_each_step(cell: Notebook) -> None:
     cell(
         "%%flow --name c\nv = fb.placeholder(())\nw = fb.placeholder(())\ntotal = fb.Variable(0.0)\n"
