@@ -6,7 +6,7 @@ The text of each option and subcommand stands once, in the tables below; help an
 from __future__ import annotations
 
 import linecache
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any
 
@@ -190,6 +190,8 @@ class FlowMagics(Magics):
                 if len(targets) == 1:
                     found[targets[0]] = value
                     continue
+                if not isinstance(value, Iterable):
+                    raise ArgumentError(f"--feed {label}={code}: a {type(value).__name__} for {len(targets)} names")
                 values = tuple(value)
                 if len(values) != len(targets):
                     raise ArgumentError(f"--feed {label}={code}: {len(values)} values for {len(targets)} names")
@@ -208,7 +210,7 @@ class FlowMagics(Magics):
             return graph.element(word)
         try:
             value = eval(compile(word, "<fetch>", "eval"), self._names)
-        except Exception:
+        except (SyntaxError, NameError):
             return graph.element(word)
         if not _fetchable(value):
             kind = type(value).__name__
