@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from flowbook.notebook.cells import run_cell
 from flowbook.notebook.commands import Results, debug, devices, diff, reset, run, session, undo, variables
+from flowbook.notebook.gradview import GradView, grad
 from flowbook.notebook.view import CellView
 
 __all__ = [
     "CellView",
+    "GradView",
     "Results",
     "debug",
     "devices",
     "diff",
+    "grad",
     "reset",
     "run",
     "run_cell",

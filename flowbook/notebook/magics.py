@@ -20,6 +20,7 @@ from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
 from flowbook.notebook import cells, commands, errors
 from flowbook.notebook.frontend import FrontEnd
+from flowbook.notebook.gradview import grad
 from flowbook.notebook.options import Command, Option, OptionError, assignments, parse
 from flowbook.notebook.view import CellView
 
@@ -58,6 +59,12 @@ COMMANDS: dict[str, Command] = {
         "a stepper at the start of the run: .step() .back() .to(name) .value(t)",
         (_FEED, _GRAPH, _TRACEBACK),
         (1, None),
+    ),
+    "grad": Command(
+        "%flow grad Y X [X ...] [options]",
+        "a computation and its derivative, side by side; the graph stays as it is",
+        (_FEED, _GRAPH, _TRACEBACK),
+        (2, None),
     ),
     "vars": Command("%flow vars", "variables and their values", (_GRAPH,), (0, 0)),
     "reset": Command("%flow reset NAME [NAME ...]", "initial values again", (_GRAPH,), (1, None)),
@@ -143,6 +150,14 @@ class FlowMagics(Magics):
         stepper = commands.debug(only[0] if len(only) == 1 else fetches, feeds(), graph=graph)
         print(stepper.where())
         return stepper
+
+    def _grad(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        fetches, feeds, _ = self._request("grad", words, options)
+        y, *xs = list(fetches.values())
+        view = grad(y, xs, feeds() if "feed" in options else None)
+        if view.svg is not None:  # apart from the text, which a notebook would not show beside a picture
+            display({"image/svg+xml": view.svg}, raw=True)  # type: ignore[no-untyped-call]
+        return view
 
     def _vars(self, words: list[str], options: Mapping[str, Any]) -> Any:
         return commands.variables(self._graph(options))
