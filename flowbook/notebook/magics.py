@@ -18,7 +18,7 @@ from flowbook.errors import ArgumentError, FetchError
 from flowbook.graph import context
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
-from flowbook.notebook import cells, commands, errors
+from flowbook.notebook import cells, commands, completion, errors
 from flowbook.notebook.frontend import FrontEnd
 from flowbook.notebook.gradview import grad
 from flowbook.notebook.options import Command, Option, OptionError, assignments, parse
@@ -266,6 +266,7 @@ def load(shell: Any) -> None:
     shell.register_magics(magics)
     magics.front.install()
     errors.install(shell)
+    completion.install(shell, CELL, COMMANDS)
 
 
 def unload(shell: Any) -> None:
@@ -275,3 +276,4 @@ def unload(shell: Any) -> None:
     if function is not None:
         function.__self__.front.uninstall()
     errors.uninstall()
+    completion.uninstall(shell)
