@@ -83,6 +83,7 @@ class Follower:
         self.own = set(own)
         self.beyond: set[Node] = set()  # what changed although nobody edited it
         self.derived: list[Derivation] = []
+        self.built: dict[Node, tuple[TensorSpec | None, ...]] = {}  # the specs that what was checked was built for
 
     def follow(self, dirty: set[Node]) -> None:
         """Follow the change of ``dirty``. Raises ``GraphError`` when the change closed a cycle across cells."""
@@ -124,7 +125,9 @@ class Follower:
         record = node.current
         if record.derivation is not None:
             return False
-        built = record.built or tuple(self._spec_before(node, each) for each in record.inputs)
+        if node not in self.built:
+            self.built[node] = record.built or tuple(self._spec_before(node, each) for each in record.inputs)
+        built = self.built[node]
         reason = self._misfit(record, built)
         attrs, specs = record.attrs, record.specs
         if reason is None:

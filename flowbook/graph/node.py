@@ -242,7 +242,11 @@ class Tensor:
     def _slow_spec(self) -> TensorSpec:
         specs = self.node.current.specs
         if self.index >= len(specs):
-            raise GraphError(f"'{self.name}' is gone: {self.node.name} now has {len(specs)} outputs")
+            count = "1 output" if len(specs) == 1 else f"{len(specs)} outputs"
+            raise GraphError(
+                f"'{self.name}' is gone: '{self.node.name}' of {self.node.owner.label} has {count} now",
+                hint="use the tensors it has now",
+            )
         return specs[self.index]
 
     @property
@@ -277,7 +281,8 @@ class Tensor:
         return self.node.device
 
     def __repr__(self) -> str:
-        if self.node.record is None and self.node.moved is None:
+        record = self.node.live.record
+        if record is None or self.index >= len(record.specs):
             return f"<{type(self).__name__} '{self.name}': gone>"
         return f"<{type(self).__name__} '{self.name}': {self.node.op} {self.spec}>"
 

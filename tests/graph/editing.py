@@ -96,6 +96,11 @@ class Notebook:
         self.sources: dict[str, tuple[Line, ...]] = {}
         self.before: tuple[dict[str, Any], dict[str, tuple[Line, ...]]] | None = None
 
+    @property
+    def tensors(self) -> list[str]:
+        """The names that are bound to tensors."""
+        return sorted(name for name, value in self.names.items() if isinstance(value, fb.Tensor))
+
     def run(self, cell: str, source: tuple[Line, ...]) -> Exception | None:
         """Run a cell; a failure is returned, after a look that nothing changed."""
 

@@ -222,3 +222,31 @@ def test_names_are_texts_on_one_line(name: object) -> None:
         with pytest.raises(fb.errors.ArgumentError, match="is not the name of a cell"), g.transaction(name):
             pass
     assert len(g) == 0
+
+
+def test_a_consumer_recovers_when_the_change_is_taken_back_also_beside_a_gradient() -> None:
+    g = fb.Graph()
+
+    def place(*spec: object) -> None:
+        with g.transaction("a"), g.as_default():
+            fb.placeholder(*spec, name="x")
+
+    place((2,))
+    with g.transaction("b"), g.as_default():
+        y = fb.sum(g["x"], name="y")
+        (d,) = fb.gradients(y, [g["x"]])
+    for spec in (((None,),), ((2,), "float64"), ((2,),)):
+        place(*spec)
+        assert (y.node.stale is None) == (d.node.stale is None) == (len(spec) == 1)
+        check(g)
+
+
+def test_an_output_that_is_gone_names_the_cell() -> None:
+    g = fb.Graph()
+    with g.transaction("a"), g.as_default():
+        _, second = fb.split(fb.placeholder((4,), name="x"), 2, name="p")
+    with g.transaction("a"), g.as_default():
+        fb.tanh(fb.placeholder((4,), name="x"), name="p")
+    assert repr(second) == "<Tensor 'p:1': gone>"
+    with pytest.raises(GraphError, match="'p:1' is gone: 'p' of cell a has 1 output now"):
+        second.shape  # noqa: B018 - raises

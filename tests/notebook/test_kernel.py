@@ -132,3 +132,16 @@ def test_two_executions_give_the_same_outputs() -> None:
     assert first == second
     assert "image/svg+xml" in first[1][0][0]
     assert nbformat.from_dict(first[4][0][0])["text/plain"].startswith("train  no value")
+
+
+def test_plain_cells_own_nodes_too(kernel: Kernel) -> None:
+    kernel("a = fb.constant(1.0, name='a')", "id-1")
+    kernel("b = fb.add(a, 1.0, name='b')", "id-2")
+    kernel("a = fb.constant(5.0, name='a')", "id-1")
+    assert kernel(NODES)["text"] == "['a', 'b']\n"
+    found = kernel("a = fb.add(b, 1.0, name='a')", "id-1")
+    assert found["status"] == "error"
+    assert found["error"]["evalue"] == "these nodes form a cycle: b (cell id-2) → a (cell id-1) → b"
+    assert kernel("%flow run b")["data"][0]["text/plain"] == "b  float32 ()  6"
+    found = kernel(NODES, deleted=["id-2"])
+    assert found["text"] == "['a']\n"
