@@ -85,7 +85,10 @@ def _dot(
     sizes: Mapping[int, tuple[float, float]], scopes: Mapping[int, Path], arrows: Sequence[Arrow], across: bool
 ) -> tuple[str, list[Path]]:
     """The DOT source, and the scope that each numbered cluster stands for."""
-    import graphviz
+    try:
+        import graphviz
+    except ImportError:
+        raise LayoutError("graphviz is not installed: pip install graphviz") from None
 
     room = f'<<TABLE FIXEDSIZE="TRUE" WIDTH="40" HEIGHT="{HEADER}" BORDER="0"><TR><TD></TD></TR></TABLE>>'
     spacing = {"nodesep": "0.22", "ranksep": "0.42"} if across else {"nodesep": "0.2", "ranksep": "0.34"}

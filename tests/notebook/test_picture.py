@@ -190,3 +190,10 @@ def test_a_table_stays_small_whatever_is_in_it() -> None:
     text = CellView(graph, "wide").text
     assert len(text) < 2000
     assert "… and 4992 more" in text
+
+
+def test_without_graphviz_there_is_the_table_and_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "graphviz", None)
+    view = CellView(network(), "net")
+    assert view.svg is None
+    assert "pip install graphviz" in view.text
