@@ -8,12 +8,14 @@ from __future__ import annotations
 from flowbook.notebook.cells import run_cell
 from flowbook.notebook.commands import Results, debug, devices, diff, reset, run, session, undo, variables
 from flowbook.notebook.gradview import GradView, grad
+from flowbook.notebook.marks import breakpoint, watch
 from flowbook.notebook.view import CellView
 
 __all__ = [
     "CellView",
     "GradView",
     "Results",
+    "breakpoint",
     "debug",
     "devices",
     "diff",
@@ -24,4 +26,5 @@ __all__ = [
     "session",
     "undo",
     "variables",
+    "watch",
 ]

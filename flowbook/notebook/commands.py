@@ -12,8 +12,9 @@ from flowbook.errors import ArgumentError
 from flowbook.graph.context import get_default_graph
 from flowbook.graph.graph import Graph
 from flowbook.graph.transaction import Commit
+from flowbook.notebook.marks import follow, watched
 from flowbook.notebook.progress import Progress
-from flowbook.notebook.values import MAX_ROWS, format_value, kind_of, parts_of, sparkline, table
+from flowbook.notebook.values import MAX_ROWS, Text, format_value, kind_of, parts_of, sparkline, table
 from flowbook.runtime.session import Session
 
 if TYPE_CHECKING:
@@ -37,16 +38,6 @@ def session(graph: Graph | None = None) -> Session:
     if found is None or found.closed:
         found = _sessions[graph] = Session(graph)
     return found
-
-
-class Text:
-    """Something whose display is a text."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 class Results(dict[str, Any]):
@@ -100,7 +91,9 @@ def run(
         try:
             for step in range(steps):
                 fed = feeds() if callable(feeds) else feeds
-                values = runner.run(dict(fetches), fed, trace=trace and step == steps - 1)
+                more = watched(runner.graph, fetches, fed or ())
+                wanted = {**fetches, **{name: each for name, each in more.items() if name not in fetches}}
+                values = runner.run(wanted, fed, trace=trace and step == steps - 1)
                 done += 1
                 for name, value in values.items():
                     if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
@@ -113,8 +106,14 @@ def run(
 
 
 def debug(fetches: Any, feeds: Mapping[Any, Any] | None = None, *, graph: Graph | None = None) -> Stepper:
-    """A stepper at the beginning of the run that computes ``fetches``, on the notebook's session."""
-    return session(graph).debug(fetches, feeds)
+    """A stepper at the beginning of the run that computes ``fetches``, on the notebook's session.
+
+    It has the breakpoints that were set with ``fb.notebook.breakpoint``.
+    """
+    runner = session(graph)
+    stepper = runner.debug(fetches, feeds)
+    follow(stepper, runner.graph)
+    return stepper
 
 
 def variables(graph: Graph | None = None) -> Text:

@@ -18,11 +18,13 @@ from flowbook.errors import ArgumentError, FetchError
 from flowbook.graph import context
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
-from flowbook.notebook import cells, commands, completion, errors
+from flowbook.notebook import cells, commands, completion, errors, marks
 from flowbook.notebook.frontend import FrontEnd
 from flowbook.notebook.gradview import grad
 from flowbook.notebook.options import Command, Option, OptionError, assignments, parse
+from flowbook.notebook.values import Text
 from flowbook.notebook.view import CellView
+from flowbook.runtime.breakpoints import CONDITIONS
 
 _GRAPH = Option("graph", "G", "a Graph of yours; default: the default graph")
 _TRACEBACK = Option("traceback", "", "when it fails, show the whole traceback")
@@ -65,6 +67,22 @@ COMMANDS: dict[str, Command] = {
         "a computation and its derivative, side by side; the graph stays as it is",
         (_FEED, _GRAPH, _TRACEBACK),
         (2, None),
+    ),
+    "break": Command(
+        "%flow break [PATTERN] [options]",
+        "stop the stepper at matching nodes, such as layer1/* or op:log; alone: list",
+        (
+            Option("when", "nan|inf|EXPR", "right after a node whose value has one, or for which EXPR is true", True),
+            Option("clear", "", "take back, this one or all"),
+            _GRAPH,
+        ),
+        (0, 1),
+    ),
+    "watch": Command(
+        "%flow watch [PATTERN] [options]",
+        "show matching nodes with each run; alone: list",
+        (Option("clear", "", "take back, this one or all"), _GRAPH),
+        (0, 1),
     ),
     "vars": Command("%flow vars", "variables and their values", (_GRAPH,), (0, 0)),
     "reset": Command("%flow reset NAME [NAME ...]", "initial values again", (_GRAPH,), (1, None)),
@@ -159,6 +177,22 @@ class FlowMagics(Magics):
             display({"image/svg+xml": view.svg}, raw=True)  # type: ignore[no-untyped-call]
         return view
 
+    def _break(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        pattern = words[0] if words else None
+        code = " ".join(options.get("when", ()))
+        if "when" in options and (not code or pattern is None):
+            raise OptionError(f"--when needs a pattern and a condition\n{COMMANDS['break'].help()}")
+        when: Any = code or None
+        if code and code not in CONDITIONS:
+            condition = compile(code, "<--when>", "eval")
+            when = lambda value: eval(condition, {**self._names, "value": value})  # noqa: E731
+        clear = bool(options.get("clear"))
+        return marks.breakpoint(pattern, when, label=code, clear=clear, graph=self._graph(options))
+
+    def _watch(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        clear = bool(options.get("clear"))
+        return marks.watch(words[0] if words else None, clear=clear, graph=self._graph(options))
+
     def _vars(self, words: list[str], options: Mapping[str, Any]) -> Any:
         return commands.variables(self._graph(options))
 
@@ -175,7 +209,7 @@ class FlowMagics(Magics):
         return commands.devices()
 
     def _help(self, words: list[str], options: Mapping[str, Any]) -> Any:
-        return commands.Text(COMMANDS[words[0]].help() if words and words[0] in COMMANDS else overview())
+        return Text(COMMANDS[words[0]].help() if words and words[0] in COMMANDS else overview())
 
     # -------------------------------------------------------------------------------------------- reading
 

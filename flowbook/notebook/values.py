@@ -17,6 +17,16 @@ SMALL = 24  # elements that are shown one by one
 BARS = "▁▂▃▄▅▆▇█"
 
 
+class Text:
+    """Something whose display is a text."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 def format_number(value: Any) -> str:
     """A number with 4 significant digits; integers and bools in full.
 
