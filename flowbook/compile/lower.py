@@ -53,8 +53,8 @@ class _Lowering:
 
     def _before(self, node: Node) -> list[Node]:
         record = node.current
-        if record.op.source:
-            return []
+        if record.op.source:  # a fed one is never asked
+            return list(record.controls)
         found = [each.node for each in record.inputs if isinstance(each, Tensor) and each not in self.feeds]
         found.extend(record.controls)
         return found

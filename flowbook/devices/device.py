@@ -7,7 +7,7 @@ GPU. CuPy is looked for only when somebody asks.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from flowbook.errors import ArgumentError, DeviceError
@@ -44,7 +44,7 @@ def as_device_list(names: Sequence[str] | None) -> tuple[str, ...]:
     """The devices of a session, checked; at least one, no name twice."""
     if names is None:
         return ("cpu:0",)
-    if isinstance(names, str):
+    if isinstance(names, str) or not isinstance(names, Iterable):
         names = [names]
     checked = tuple(dict.fromkeys(as_device(name) for name in names))
     if not checked:

@@ -5,7 +5,7 @@ One immutable `BuildContext` in a context variable, so that threads and async ce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -141,7 +141,8 @@ def as_device(name: Any) -> str:
 
 @contextmanager
 def control_dependencies(nodes: Sequence[Tensor | Node] | None) -> Iterator[None]:
-    """Make every node built inside wait for ``nodes``; ``None`` forgets the outer dependencies.
+    """Make every node built inside wait for ``nodes``; ``None`` forgets the outer dependencies. Placeholders and
+    Variables do not wait: a run has their values before it begins.
 
     >>> import flowbook as fb
     >>> with fb.Graph().as_default():
@@ -156,7 +157,7 @@ def control_dependencies(nodes: Sequence[Tensor | Node] | None) -> Iterator[None
         with override(controls=()):
             yield
         return
-    if isinstance(nodes, (Tensor, Node)):
+    if isinstance(nodes, (Tensor, Node)) or not isinstance(nodes, Iterable):
         nodes = [nodes]
     extra = []
     for each in nodes:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
 
 from flowbook.errors import ArgumentError, FetchError, GraphError
@@ -173,7 +173,8 @@ class Graph:
                 if isinstance(each, Tensor):
                     each.node.current  # noqa: B018 - raises when the node is gone
         full = self._free_name(owner, op, name, ctx.scope)
-        controls = () if op.source or not ctx.controls else self._live_controls(full, ctx.controls)
+        alone = op.source and op.name != "constant"  # what a feed or a session gives waits for nothing
+        controls = () if alone or not ctx.controls else self._live_controls(full, ctx.controls)
         if self._transaction is not None and self._transaction.drafting and (name is None or ctx.derivation):
             node = Node(self, owner, full)  # it may get another name yet; the commit finds the handle of its key
         else:
@@ -358,6 +359,11 @@ class Graph:
         from flowbook.graph.diff import diff
 
         return diff(before, self)
+
+    def __reduce__(self) -> NoReturn:
+        raise GraphError(
+            "a graph is neither copied nor pickled", hint="fb.save_graph(path, graph) and fb.load_graph(path)"
+        )
 
 
 def _count_up(owner: Owner, base: str, counter: str) -> str:

@@ -11,7 +11,7 @@ import linecache
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 import numpy as np
 
@@ -205,6 +205,12 @@ class Node:
             inputs=[describe(each) for each in record.inputs if each is not None],
         )
 
+    def __copy__(self) -> Self:  # there is one handle of a key
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
     def __repr__(self) -> str:
         if self.record is None and self.moved is None:
             return f"<Node '{self.name}': gone>"
@@ -280,6 +286,12 @@ class Tensor:
         """The device asked for, or ``None``."""
         return self.node.device
 
+    def __copy__(self) -> Self:  # there is one handle of a key
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Self:
+        return self
+
     def __repr__(self) -> str:
         record = self.node.live.record
         if record is None or self.index >= len(record.specs):
@@ -352,6 +364,7 @@ class Tensor:
         def __rpow__(self, other: Any) -> Tensor: ...
         def __matmul__(self, other: Any) -> Tensor: ...
         def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __pos__(self) -> Tensor: ...
         def __neg__(self) -> Tensor: ...
         def __abs__(self) -> Tensor: ...
         def __eq__(self, other: Any) -> Tensor: ...  # type: ignore[override]

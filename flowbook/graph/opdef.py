@@ -304,10 +304,23 @@ def located(op: str) -> Callable[[Builder], Builder]:
             except FlowError as error:
                 locate(error, op, kwargs.get("name"))
                 raise
+            except TypeError as error:
+                if error.__traceback__ is not None and error.__traceback__.tb_next is not None:
+                    raise  # from inside; else the arguments do not fit
+                wrong = ArgumentError(f"{op}: {str(error).partition('() ')[2]}", hint=f"{op}{_usage(builder)}")
+                locate(wrong, op)
+                raise wrong from None
 
         return cast(Builder, builder)
 
     return decorate
+
+
+def _usage(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature without annotations."""
+    signature = inspect.signature(function)
+    parameters = [each.replace(annotation=each.empty) for each in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=signature.empty)
 
 
 def _bind(op: OpDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
@@ -322,10 +335,16 @@ def _bind(op: OpDef, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[lis
         tensors = values.get(op.variadic, ())
         if isinstance(tensors, (Tensor, np.ndarray)) or not isinstance(tensors, (list, tuple)):
             raise ArgumentError(f"{op.name} takes a list of tensors, not {type(tensors).__name__}")
+        if any(each is None for each in tensors):
+            raise ArgumentError(f"{op.name}: {op.variadic} holds None", hint="leave it out")
         operands.extend(tensors)
-    operands.extend(
-        values.get(each.name, each.default if each.default is not each.empty else None) for each in op.tensors
-    )
+    for each in op.tensors:
+        operand = values.get(each.name, each.default if each.default is not each.empty else None)
+        if operand is None and each.default is not None:
+            raise ArgumentError(
+                f"{op.name}: {each.name} is None, it has to be a tensor", hint=f"{op.name}{op.signature}"
+            )
+        operands.append(operand)
     while op.optional and operands and operands[-1] is None:
         operands.pop()
     attrs = {each.name: freeze(values.get(each.name, each.default)) for each in op.attributes}

@@ -167,6 +167,17 @@ def known_shape(shape: Any) -> tuple[int, ...]:
     return dims  # type: ignore[return-value]
 
 
+def beyond(array: Any, dtype: DType) -> int | None:
+    """The first integer in an array that an integer dtype cannot hold, or ``None``.
+
+    >>> beyond(np.array([1, 300]), as_dtype("uint8")), beyond(np.array([1, 2]), as_dtype("uint8"))
+    (300, None)
+    """
+    info = np.iinfo(dtype)
+    outside = (array < info.min) | (array > info.max)
+    return int(array[outside][0]) if outside.any() else None
+
+
 # ------------------------------------------------------------------------------------------------ dimensions
 
 

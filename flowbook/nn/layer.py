@@ -112,6 +112,8 @@ class Sequential(Layer):
 
     def __init__(self, layers: list[Callable[..., Tensor]], name: str | None = None) -> None:
         super().__init__(name)
+        if not isinstance(layers, (list, tuple)):
+            raise ArgumentError(f"layers is {layers!r}, it has to be a list")
         for each in layers:
             if not callable(each):
                 raise ArgumentError(f"{each!r} is not a layer", hint="a Layer, or a function such as fb.relu")

@@ -44,6 +44,7 @@ _BINARY = {
     "xor": "logical_xor",
 }
 _PLAIN = {
+    "__pos__": "identity",
     "__neg__": "negative",
     "__abs__": "abs",
     "__invert__": "logical_not",

@@ -86,6 +86,9 @@ def build_cond(pred: Any, true_fn: Callable[[], Any], false_fn: Callable[[], Any
     >>> [float(v) for v in session.run([y, dy], {x: 3.0})], [float(v) for v in session.run([y, dy], {x: -3.0})]
     ([6.0, 2.0], [3.0, -1.0])
     """
+    for function in (true_fn, false_fn):
+        if not callable(function):
+            raise ArgumentError(f"a branch of cond is {function!r}, it has to be a function", hint="lambda: x")
     pred = as_tensor(pred)
     outer = context.current()
     graph: Any = outer.graph or pred.graph
@@ -146,11 +149,17 @@ def _flatten(result: Any, body: Body, out: list[Any]) -> Any:
     if isinstance(result, Mapping):
         return {key: _flatten(value, body, out) for key, value in result.items()}
     if isinstance(result, (list, tuple)) and not _is_numbers(result):
-        return type(result)([_flatten(value, body, out) for value in result])
+        return _like(result, [_flatten(value, body, out) for value in result])
     if result is None:
         return None
     out.append(result if isinstance(result, Node) else body.adopt(result))
     return "node" if isinstance(result, Node) else "tensor"
+
+
+def _like(sequence: Any, parts: list[Any]) -> Any:
+    """Parts in the type of a list, tuple or named tuple."""
+    kind = type(sequence)
+    return kind(*parts) if hasattr(sequence, "_fields") else kind(parts)
 
 
 def _is_numbers(result: Any) -> bool:
@@ -161,7 +170,7 @@ def _rebuild(shape: Any, results: Any, node: Node) -> Any:
     if isinstance(shape, dict):
         return {key: _rebuild(value, results, node) for key, value in shape.items()}
     if isinstance(shape, (list, tuple)):
-        return type(shape)([_rebuild(value, results, node) for value in shape])
+        return _like(shape, [_rebuild(value, results, node) for value in shape])
     return next(results) if shape == "tensor" else node
 
 

@@ -17,7 +17,7 @@ from flowbook.errors import ArgumentError, DTypeError, GradientError, RunError, 
 from flowbook.graph import context
 from flowbook.graph.node import Tensor
 from flowbook.graph.opdef import REGISTRY, apply, as_tensor, located, op, structured_op
-from flowbook.graph.types import TensorSpec, as_dtype, as_shape, format_shape, unify_shape
+from flowbook.graph.types import TensorSpec, as_dtype, as_shape, beyond, format_shape, unify_shape
 from flowbook.ops.rules import no_flops, same_as_input
 from flowbook.ops.samples import floats
 
@@ -99,7 +99,11 @@ def _checked(function, value, shape, dtype):
         array = np.asarray(value)
     except ValueError as error:
         raise RunError(f"'{function}' returned what is no array: {error}") from None
-    if array.dtype.kind not in "biuf" or not np.can_cast(array.dtype, dtype, "same_kind"):
+    if not hasattr(value, "dtype") and array.dtype.kind in "iu" and dtype.kind in "iu":  # Python's ints
+        outside = beyond(array, dtype)
+        if outside is not None:
+            raise DTypeError(f"'{function}' returned {outside}, which the announced {dtype.name} cannot hold")
+    elif array.dtype.kind not in "biuf" or not np.can_cast(array.dtype, dtype, "same_kind"):
         raise DTypeError(
             f"'{function}' returned {array.dtype}, which does not cast to the announced {dtype.name}",
             hint="announce what it returns, or cast there with .astype",

@@ -20,6 +20,7 @@ from flowbook.graph.types import (
     TensorSpec,
     as_dtype,
     as_shape,
+    beyond,
     format_shape,
     known_shape,
     promote,
@@ -104,12 +105,18 @@ def as_array(value: Any, dtype: Any = None) -> Any:
         raise DTypeError(
             f"a value of dtype {array.dtype} is not a tensor", hint="numbers and bools, in lists of equal length"
         )
-    if dtype is not None:
-        return np.array(array, as_dtype(dtype))
-    if not hasattr(value, "dtype") and not _has_arrays(value):
-        kind = array.dtype.kind
-        return array.astype(weak_dtype(True if kind == "b" else 1.0 if kind == "f" else 1))
-    return array.astype(as_dtype(array.dtype), copy=False)
+    weak = not hasattr(value, "dtype") and not _has_arrays(value)
+    if dtype is None and not weak:
+        return array.astype(as_dtype(array.dtype), copy=False)
+    kind = array.dtype.kind
+    wanted = as_dtype(weak_dtype(True if kind == "b" else 1.0 if kind == "f" else 1) if dtype is None else dtype)
+    if weak and kind in "iu" and wanted.kind in "iu" and (outside := beyond(array, wanted)) is not None:
+        raise DTypeError(f"{outside} does not fit {wanted.name}", hint="another dtype=")
+    try:
+        with np.errstate(invalid="raise", over="raise"):
+            return np.array(array, wanted)
+    except FloatingPointError:
+        raise DTypeError(f"a value does not fit {wanted.name}", hint="it is not finite, or too large") from None
 
 
 def _has_arrays(value: Any) -> bool:
@@ -204,9 +211,10 @@ def _write_spec(variable, value, **attrs):
             f"a value of shape {value.shape} does not fit the variable of shape {variable.shape}",
             hint="it has to have the variable's shape, or broadcast to it",
         )
-    if not np.can_cast(promote(value), variable.dtype, "same_kind"):
+    dtype = value.dtype if isinstance(value, TensorSpec) else promote(variable, value)
+    if not np.can_cast(dtype, variable.dtype, "same_kind"):
         raise DTypeError(
-            f"a {promote(value).name} value cannot be written to a {variable.dtype.name} variable",
+            f"a {dtype.name} value cannot be written to a {variable.dtype.name} variable",
             hint="cast it with fb.astype",
         )
     return TensorSpec(shape, variable.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from flowbook.errors import FeedError, FetchError, FlowError
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
-from flowbook.graph.types import TensorSpec, format_shape
+from flowbook.graph.types import TensorSpec, beyond, format_shape
 
 Element = Tensor | Node
 
@@ -47,9 +48,18 @@ def flatten(graph: Graph, fetches: Any) -> tuple[list[Element], Callable[[list[A
 
     def walk(part: Any) -> Callable[[list[Any]], Any]:
         if isinstance(part, Mapping):
-            keys, parts = list(part), [walk(each) for each in part.values()]
-            kind = type(part) if type(part) is not dict else dict
-            return lambda values: kind(zip(keys, [each(values) for each in parts], strict=True))  # type: ignore[call-arg]
+            items = {key: walk(each) for key, each in part.items()}
+            if type(part) is dict or not isinstance(part, dict):
+                return lambda values: {key: each(values) for key, each in items.items()}
+            template = copy(part)  # a defaultdict keeps its factory
+
+            def refill(values: list[Any]) -> Any:
+                filled = copy(template)
+                for key, each in items.items():
+                    filled[key] = each(values)
+                return filled
+
+            return refill
         if isinstance(part, (list, tuple)):
             parts = [walk(each) for each in part]
             if hasattr(part, "_fields"):
@@ -93,13 +103,19 @@ def as_value(what: str, spec: TensorSpec, value: Any) -> Any:
     if array.dtype != spec.dtype:
         if array.size == 0 and not hasattr(value, "dtype"):
             array = array.astype(spec.dtype)  # [] has no dtype of its own
+        elif not hasattr(value, "dtype") and array.dtype.kind in "iu" and spec.dtype.kind in "iu":  # Python's ints
+            outside = beyond(array, spec.dtype)
+            if outside is not None:
+                raise FeedError(f"{what} holds {outside}, which {spec.dtype.name} cannot hold")
+            array = array.astype(spec.dtype)
         elif array.dtype.kind not in "biuf" or not np.can_cast(array.dtype, spec.dtype, "same_kind"):
             raise FeedError(
                 f"{what} is {array.dtype}, it has to be {spec.dtype.name}",
                 hint=f"array.astype({spec.dtype.name!r}), if losing what does not fit is meant",
             )
         else:
-            array = array.astype(spec.dtype)
+            with np.errstate(over="ignore"):  # what is too large becomes infinity, as in a run
+                array = array.astype(spec.dtype)
     shape = spec.shape
     if shape is not None and (
         len(shape) != array.ndim

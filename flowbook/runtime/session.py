@@ -56,6 +56,8 @@ class Session:
     ) -> None:
         if graph is not None and not isinstance(graph, Graph):
             raise ArgumentError(f"{graph!r} is not a Graph")
+        if threads is not None and (type(threads) is not int or threads < 1):
+            raise ArgumentError(f"threads is {threads!r}, it has to be a positive int, or None")
         self.graph = graph if graph is not None else get_default_graph()
         self.devices = as_device_list(devices)
         self.threads = threads
@@ -118,7 +120,7 @@ class Session:
         42.0
         """
         elements, rebuild = flatten(self.graph, fetches)
-        tensors = [resolve(self.graph, each) for each in feed_list]
+        tensors = [resolve(self.graph, each) for each in _listed(feed_list)]
         for tensor in tensors:
             if not isinstance(tensor, Tensor):
                 raise FeedError(f"'{tensor.name}' has no output to feed")
@@ -260,7 +262,7 @@ class Session:
     def _variables(self, variables: Sequence[Any] | None) -> list[Variable]:
         if variables is None:
             return self.graph.variables
-        found = [resolve(self.graph, each) for each in variables]
+        found = [resolve(self.graph, each) for each in _listed(variables)]
         for each in found:
             if not isinstance(each, Variable):
                 raise ArgumentError(f"'{each.name}' is not a Variable")
@@ -288,3 +290,8 @@ class Session:
         from flowbook.runtime.checkpoint import restore
 
         restore(self, path, strict=strict)
+
+
+def _listed(elements: Any) -> Sequence[Any]:
+    """A list of tensors and names; one of them alone is a list too."""
+    return elements if isinstance(elements, (list, tuple)) else [elements]

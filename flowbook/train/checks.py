@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -38,8 +39,9 @@ def as_variables(var_list: Any) -> list[VariableHandle] | None:
     """The variables to train, each once."""
     if var_list is None:
         return None
-    if isinstance(var_list, Tensor):
+    if isinstance(var_list, Tensor) or not isinstance(var_list, Iterable):
         var_list = [var_list]
+    var_list = list(var_list)
     for each in var_list:
         if not isinstance(each, VariableHandle):
             raise ArgumentError(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from flowbook.errors import ArgumentError, DTypeError
 from flowbook.graph.node import Tensor
 from flowbook.ops.elementwise import astype, maximum, sqrt, square
@@ -44,7 +46,7 @@ def clip_by_global_norm(
     >>> fb.Session().run((clipped, norm))
     ([array([3., 4.], dtype=float32)], array(50., dtype=float32))
     """
-    if not isinstance(max_norm, Tensor) and not max_norm > 0:
+    if not isinstance(max_norm, Tensor) and not (isinstance(max_norm, (int, float, np.number)) and max_norm > 0):
         raise ArgumentError(f"max_norm {max_norm!r} is not positive")
     norm = global_norm(tensors)
     factor = max_norm / maximum(norm, max_norm)

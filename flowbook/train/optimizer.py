@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from flowbook.errors import GradientError
+from flowbook.errors import ArgumentError, GradientError
 from flowbook.gradients import gradients
 from flowbook.graph import context
 from flowbook.graph.derive import derive
@@ -151,6 +151,8 @@ class Optimizer:
         ...     session.run(w)
         array([0., 2.], dtype=float32)
         """
+        if isinstance(pairs, Tensor) or not isinstance(pairs, Iterable):
+            raise ArgumentError(f"pairs is {pairs!r}, it has to be a list of pairs (gradient, variable)")
         given = [as_pair(pair) for pair in pairs]
         usable = [(gradient, variable) for gradient, variable in given if gradient is not None]
         if not usable:

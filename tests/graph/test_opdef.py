@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import operator
+import pickle
 from collections.abc import Iterator
 
 import numpy as np
@@ -273,6 +275,7 @@ def test_unary_operators_and_the_matrix_product() -> None:
         "transpose",
     ]
     assert (np.ones((2, 2), "float32") @ x).node.op == "matmul"
+    assert (+x).node.op == "identity"
     x += 1
     assert x.node.op == "add"
 
@@ -310,6 +313,17 @@ def test_a_tensor_is_no_value(use, advice) -> None:
     assert advice in str(caught.value)
 
 
+def test_a_copied_handle_is_the_handle_and_a_graph_is_not_copied() -> None:
+    x = fb.placeholder((2,), name="x")
+    feeds = copy.deepcopy({x: [1.0]})
+    assert copy.copy(x) is x and list(feeds) == [x] and copy.deepcopy([x.node])[0] is x.node
+    for use in (copy.copy, copy.deepcopy, pickle.dumps):
+        with pytest.raises(GraphError, match="neither copied nor pickled"):
+            use(x.graph)
+    with pytest.raises(GraphError, match="neither copied nor pickled"):
+        pickle.dumps(x)
+
+
 def test_len_is_the_first_size() -> None:
     assert len(fb.placeholder((3, None))) == 3
     for shape in ((), (None, 3), ("n",), None):
@@ -341,6 +355,31 @@ def test_a_gradient_rule_of_the_wrong_length() -> None:
     x = fb.placeholder((2,), name="x")
     with pytest.raises(GradientError, match="the gradient rule of scale gave 2 for 1 inputs"):
         fb.gradients(build(x), [x])
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: x + None, "add: y is None, it has to be a tensor"),
+        (lambda x: x == None, "equal: y is None"),  # noqa: E711
+        (lambda x: fb.exp(None), "exp: x is None"),
+        (lambda x: fb.where(x > 0, None, x), "where: x is None"),
+        (lambda x: fb.concat([x, None], 0), "concat: .* holds None"),
+        (lambda x: fb.Variable(), "Variable: missing 1 required positional argument: 'init'"),
+        (lambda x: fb.assign(x), "assign: missing 1 required positional argument: 'value'"),
+        (lambda x: fb.constant(1, shape=3), "constant: got an unexpected keyword argument 'shape'"),
+    ],
+)
+def test_missing_operands(call, message) -> None:
+    with pytest.raises(ArgumentError, match=message) as caught:
+        call(fb.placeholder((2,), name="x"))
+    assert caught.value.line is not None and caught.value.hint
+
+
+def test_a_type_error_inside_a_users_function_stays_what_it_is() -> None:
+    with pytest.raises(TypeError, match="'init'") as caught:
+        fb.cond(fb.constant(True), lambda init: init, lambda: 1.0)
+    assert not isinstance(caught.value, ArgumentError)
 
 
 def test_flops_are_zero_where_nothing_is_known() -> None:

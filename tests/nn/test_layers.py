@@ -278,6 +278,7 @@ def test_a_layer_inside_cond_keeps_its_variables_outside(graph) -> None:
         (lambda: fb.nn.Conv2D(2, (3, 3, 3)), ArgumentError, "an int or (height, width)"),
         (lambda: fb.nn.Dropout(1.0), ArgumentError, "rate is 1.0"),
         (lambda: fb.nn.Sequential([fb.nn.Dense(2), 3]), ArgumentError, "3 is not a layer"),
+        (lambda: fb.nn.Sequential(fb.nn.Dense(2)), ArgumentError, "it has to be a list"),
         (lambda: fb.nn.normal(-1.0), ArgumentError, "-1.0"),
         (lambda: fb.nn.zeros((None, 3)), ShapeError, "fully known"),
     ],

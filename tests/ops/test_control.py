@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
+
 import numpy as np
 import pytest
 
@@ -34,6 +36,12 @@ def test_structures_numbers_and_outer_tensors(x):
     got = fb.cond(x > 0, lambda: {"a": (x, [x * 2.0]), "b": 1}, lambda: {"a": (x, [x]), "b": 2})
     value = fb.Session().run(got, {x: 3.0})
     assert value == {"a": (3.0, [6.0]), "b": 1}
+
+
+def test_named_tuples_are_kept(x):
+    pair = namedtuple("pair", "a b")
+    got = fb.cond(x > 0, lambda: pair(x, [1.0]), lambda: pair(-x, [2.0]))
+    assert type(got) is pair and fb.Session().run(got, {x: -3.0}) == pair(3.0, [2.0])
 
 
 @pytest.mark.parametrize("value", [0.7, -0.7])
@@ -170,6 +178,7 @@ def test_named_like_the_op_and_seen_by_plans(x):
         (lambda x: fb.cond(x > 0, lambda: x, lambda: x > 0), "float64 and bool"),
         (lambda x: fb.cond(x > 0, lambda: x, lambda: fb.reshape(x, (1,))), "different ranks"),
         (lambda x: fb.cond(x > 0, lambda: x, lambda: object()), "not"),
+        (lambda x: fb.cond(x > 0, x, lambda: x), "it has to be a function"),
     ],
 )
 def test_errors_point_at_the_line(x, build, text):

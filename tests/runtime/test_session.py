@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict, defaultdict, namedtuple
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -41,6 +42,14 @@ def test_structure_and_type_are_kept(graph):
     assert type(got) is OrderedDict and list(got) == ["p", "q", "r", "s"]
     assert type(got["p"]) is pair and got["p"].x == 1.0 and got["p"].y == [2.0, 1.0]
     assert type(got["q"]) is tuple and got["r"] == [] and got["s"] == {}
+
+
+def test_dicts_of_other_kinds_are_kept_too(graph):
+    found = defaultdict(list, a=fb.constant(1.0), b=fb.constant(2.0))
+    got = fb.Session().run(found)
+    assert type(got) is defaultdict and got == {"a": 1.0, "b": 2.0} and got["c"] == []
+    assert list(found) == ["a", "b"] and isinstance(found["a"], fb.Tensor)
+    assert fb.Session().run(MappingProxyType({"a": fb.constant(1.0)})) == {"a": 1.0}
 
 
 def test_a_node_without_outputs_gives_none_and_one_with_outputs_its_first(graph):
@@ -135,6 +144,12 @@ def test_names_work_wherever_tensors_do(graph):
         ("float32", np.ones(2, complex), False),
         ("float32", ["a", "b"], False),
         ("float32", [None, None], False),
+        ("uint8", [1, 255], True),
+        ("uint8", np.ones(2, np.int64), False),
+        ("uint8", [1, 256], False),
+        ("int32", [1, -(2**31)], True),
+        ("int32", [1, 2**31], False),
+        ("float32", [1.0, 1e300], True),
         ("float32", [], False),  # the shape is wrong
     ],
 )
@@ -300,6 +315,26 @@ def test_wrong_arguments(graph):
         fb.Session(devices=[])
     with pytest.raises(ArgumentError):
         fb.Session(devices=["fast one"])
+    for wrong in (0, 2.0, "two", True):
+        with pytest.raises(ArgumentError, match="threads"):
+            fb.Session(threads=wrong)
+    with pytest.raises(ArgumentError, match="3 is not a device name"):
+        fb.Session(devices=3)
+    with pytest.raises(FetchError, match="3"):
+        fb.Session().make_callable([], 3)
+    with pytest.raises(FetchError, match="3"):
+        fb.Session().initialize(3)
+
+
+def test_one_feed_alone_is_a_list_too(graph):
+    x = fb.placeholder((2,), name="x")
+    for feed in (x, "x", [x]):
+        assert fb.Session().make_callable(x * 2.0, feed)([1.0, 2.0]).tolist() == [2.0, 4.0]
+    v = fb.Variable(1.0, name="v")
+    session = fb.Session()
+    session.run(fb.assign(v, 5.0))
+    session.initialize("v")
+    assert session.run(v) == 1.0
 
 
 def test_devices_says_what_is_here_and_why_not():

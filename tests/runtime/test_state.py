@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import flowbook as fb
-from flowbook.errors import DTypeError, FeedError, GraphError, RunError, ShapeError
+from flowbook.errors import ArgumentError, DTypeError, FeedError, GraphError, RunError, ShapeError
 
 
 @pytest.fixture
@@ -35,6 +35,18 @@ def test_control_dependencies_give_the_new_value(graph):
         after = v * 1.0
     before = v * 1.0
     assert fb.Session().run([after, before])[0] == 2.0
+
+
+def test_constants_wait_for_control_dependencies_too(graph):
+    v = fb.Variable(1.0, name="v")
+    with fb.control_dependencies([fb.assign_add(v, 1.0)]):
+        done = fb.constant(7.0, name="done")
+    session = fb.Session()
+    assert session.run(done) == 7.0 and session.run(v) == 2.0
+    assert session.run(done * 2.0) == 14.0 and session.run(v) == 3.0
+    assert session.run(done * 2.0, {done: 1.0}) == 2.0 and session.run(v) == 3.0
+    with pytest.raises(ArgumentError, match="3 is neither a tensor nor a node"), fb.control_dependencies(3):
+        pass
 
 
 def test_ties_are_broken_by_creation(graph):
@@ -102,6 +114,32 @@ def test_writes_are_checked_when_they_are_built(graph):
     with pytest.raises(TypeError, match="writes a Variable"):
         fb.assign(v * 2.0, 1.0)
     assert fb.Session().run(fb.assign(v, [1.0, 2.0, 3.0])).shape == (2, 3)
+
+
+def test_numbers_are_weak_in_writes(graph):
+    v = fb.Variable([250, 3], "uint8", name="v")
+    session = fb.Session()
+    assert session.run(fb.assign_add(v, 5)).tolist() == [255, 8]
+    assert session.run(fb.assign_sub(v, 1)).tolist() == [254, 7]
+    assert session.run(fb.assign(v, 7)).dtype == np.uint8
+    with pytest.raises(DTypeError, match="float64 value cannot be written to a uint8 variable"):
+        fb.assign_add(v, 1.5)
+    with pytest.raises(DTypeError, match="int64 value"):
+        fb.assign_add(v, np.ones(2, np.int64))
+    with pytest.raises(RunError, match="256 out of bounds"):
+        session.run(fb.assign(v, 256))
+    assert session.run(v).tolist() == [7, 7]
+
+
+@pytest.mark.parametrize("build", [fb.constant, fb.Variable])
+@pytest.mark.parametrize(
+    ("value", "dtype"),
+    [(300, "uint8"), (-1, "uint8"), ([1, 2**31], "int32"), (2**63, None), (1e300, None), (float("nan"), "int64")],
+)
+def test_a_number_that_does_not_fit_its_dtype_is_refused(graph, build, value, dtype):
+    with pytest.raises(DTypeError, match="does not fit") as info:
+        build(value, dtype)
+    assert info.value.line is not None
 
 
 # ------------------------------------------------------------------------------------------------ initial values

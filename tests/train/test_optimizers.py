@@ -300,6 +300,8 @@ def test_the_loss_has_to_be_a_float_scalar() -> None:
         (lambda: fb.train.Adagrad(epsilon=-1), "epsilon is -1"),
         (lambda: fb.train.SGD(1.0).minimize(fb.constant(1.0), [fb.constant(1.0, name="c")]), "which is not a Variable"),
         (lambda: fb.train.SGD(1.0).minimize(fb.constant(1.0), []), "var_list is empty"),
+        (lambda: fb.train.SGD(1.0).minimize(fb.constant(1.0), 3), "var_list holds 3"),
+        (lambda: fb.train.SGD(1.0).apply_gradients(3), "pairs is 3, it has to be a list of pairs"),
         (lambda: fb.train.SGD(1.0).apply_gradients([fb.Variable(1.0)]), "is not a pair (gradient, variable)"),
         (lambda: fb.train.SGD(1.0).apply_gradients([(1.0, fb.constant(1.0))]), "is not a Variable"),
         (lambda: fb.train.SGD(1.0).minimize(fb.Variable(1.0) * 1.0, global_step=3), "integer scalar Variable"),

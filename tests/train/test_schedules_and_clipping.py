@@ -114,6 +114,7 @@ def test_the_bound_may_be_a_tensor() -> None:
         (lambda x: fb.train.global_norm([(x, x)]), ArgumentError, "is not a tensor"),
         (lambda x: fb.train.global_norm([fb.constant([1])]), DTypeError, "is int64"),
         (lambda x: fb.train.clip_by_global_norm([x], 0), ArgumentError, "max_norm 0 is not positive"),
+        (lambda x: fb.train.clip_by_global_norm([x], None), ArgumentError, "max_norm None is not positive"),
     ],
 )
 def test_wrong_lists(make, kind, text) -> None:
