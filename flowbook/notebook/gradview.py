@@ -45,11 +45,11 @@ def grad(y: Tensor, xs: Sequence[Tensor], feeds: Mapping[Any, Any] | None = None
     graph = y.graph
     path = [y] if any(x is y for x in xs) else _path(y, xs)
     with graph.as_default(), graph.transaction(DRAFT, discard=True):
-        found = gradients(y, [*xs, *path], unconnected="none")
-        missing = [x.name for x, dx in zip(xs, found, strict=False) if dx is None]
+        asked = [*dict.fromkeys([*xs, *path])]
+        derivatives = dict(zip(asked, gradients(y, asked, unconnected="none"), strict=True))
+        missing = [x.name for x in xs if derivatives[x] is None]
         if missing:
             raise GradientError(f"'{y.name}' does not depend on {', '.join(missing)} through differentiable nodes")
-        derivatives = dict(zip([*xs, *path], found, strict=True))
         rows = [tensor for tensor in path if derivatives[tensor] is not None]
         values: dict[str, Any] = {}
         if feeds is not None:
