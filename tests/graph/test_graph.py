@@ -148,10 +148,10 @@ def test_control_dependencies(g):
     first, second = fb.tanh(x), fb.exp(x)
     with fb.control_dependencies([first]), fb.control_dependencies([second, first]):
         after = fb.square(x)
-        source = fb.constant(1.0)
+        constant, source = fb.constant(1.0), fb.placeholder((), name="source")
         with fb.control_dependencies(None):
             free = fb.square(x)
-    assert after.node.control_inputs == (first.node, second.node)
+    assert after.node.control_inputs == constant.node.control_inputs == (first.node, second.node)
     assert source.node.control_inputs == free.node.control_inputs == ()
     with pytest.raises(ArgumentError, match="neither a tensor nor a node"), fb.control_dependencies([3]):
         pass
