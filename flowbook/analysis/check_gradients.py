@@ -10,7 +10,6 @@ differences: the best step is about the cube root of the unit roundoff).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,10 +18,10 @@ from flowbook.compile.compiler import compile_plan
 from flowbook.compile.plan import Plan
 from flowbook.errors import ArgumentError, FlowError, GradientError
 from flowbook.gradients import gradients
-from flowbook.graph.graph import Graph
 from flowbook.graph.node import Tensor, live
 from flowbook.graph.node import Variable as VariableHandle
 from flowbook.graph.order import ancestors
+from flowbook.graph.scratch import scratch
 from flowbook.graph.types import TensorSpec
 from flowbook.ops.state import placeholder
 from flowbook.runtime.executor import execute
@@ -92,7 +91,7 @@ def check_gradients(
     x_list = [live(x) for x in _tensors(xs, "xs")]
     graph = y_list[0].graph
     session = session or Session(graph)
-    with _draft(graph), graph.as_default():
+    with scratch(graph, "check_gradients"), graph.as_default():
         rng = np.random.default_rng(seed)
         point = _Point(session, y_list, x_list, feeds, rng)
         limits = _TOLERANCE[point.precision]
@@ -246,16 +245,6 @@ def _precision(plan: Plan) -> str:
 
 def _digits(dtype: str) -> int:
     return int(np.finfo(dtype).precision)
-
-
-@contextmanager
-def _draft(graph: Graph) -> Iterator[None]:
-    """Nodes built inside are forgotten afterwards; in a cell that is being run, they go with its draft."""
-    if graph._transaction is not None and not graph._transaction.plain:
-        yield
-        return
-    with graph.transaction("check_gradients", discard=True):
-        yield
 
 
 def _direction(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:

@@ -9,6 +9,7 @@ import pytest
 
 import flowbook as fb
 from flowbook.errors import ArgumentError, GradientError
+from flowbook.graph.check import check as check_graph
 
 
 @pytest.fixture(autouse=True)
@@ -158,3 +159,18 @@ def test_wrong_arguments() -> None:
         fb.check_gradients(x, [])
     with pytest.raises(ArgumentError, match=r"ys holds 3\.0"):
         fb.check_gradients(3.0, x)
+
+
+def test_in_the_middle_of_a_cell_nothing_is_left_behind() -> None:
+    def build(check: bool) -> str:
+        graph = fb.Graph()
+        with graph.transaction("cell"), graph.as_default():
+            w = fb.Variable(np.ones(3), name="w")
+            loss = fb.sum(fb.tanh(w) * w)
+            if check:
+                fb.check_gradients(loss, [w], {})
+            fb.gradients(loss, [w])
+        check_graph(graph)
+        return graph.hash
+
+    assert build(True) == build(False)
