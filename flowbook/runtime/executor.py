@@ -83,7 +83,7 @@ def execute(plan: Plan, values: list[Any], run: Run, observer: Observer | None =
         flow = located(error, step, values)
         if observer is not None and step is not None:
             observer.failed(step, perf_counter(), flow)
-        raise flow from (None if isinstance(error, FlowError) else error)
+        raise flow from (error.__cause__ if isinstance(error, FlowError) else error)
 
 
 def perform(step: Step, values: list[Any], run: Run, body: RunBody | None = None) -> None:

@@ -73,7 +73,7 @@ class Frame:
             with np.errstate(all="ignore"):
                 perform(step, values, self.run, lambda plan, inputs, run: self.child(step, plan, inputs, run).finish())
         except Exception as error:
-            raise located(error, step, values) from (None if isinstance(error, FlowError) else error)
+            raise located(error, step, values) from (error.__cause__ if isinstance(error, FlowError) else error)
         self.seconds[step.index] = perf_counter() - start
         for slot, value in pinned.items():
             self.pins[slot], values[slot] = values[slot], value
@@ -128,26 +128,43 @@ class Frame:
                     steps.append(step)
         return steps, stale
 
+    def pin(self, slot: int, value: Any) -> Any:
+        """Let a slot keep a value that a user sets; returns it."""
+        self.pins.setdefault(slot, self.values[slot])
+        return value
+
+    def unpin(self, slot: int) -> Any:
+        """Let a pinned slot go; returns the value that it has by itself."""
+        value = self.pins.pop(slot)
+        if value is STALE:
+            scratch = list(self.values)
+            self.compute(self.plan.steps[self.table.maker[slot]], scratch)
+            value = scratch[slot]
+        return value
+
     def replace(self, slot: int, value: Any) -> int:
         """Put another value into a slot and bring everything up to date; returns how many steps were done again.
 
-        Recorded steps beyond the position are forgotten where they depend on it. All or nothing when a step raises.
+        Recorded steps beyond the position are forgotten where they depend on it. When a step raises, `recall`.
         """
         steps, stale = self.dependents(slot)
-        values, children = list(self.values), dict(self.children)
-        pins, seconds = dict(self.pins), dict(self.seconds)
+        values = list(self.values)
         values[slot] = value
         done = [step for step in steps if step.index < self.position]
-        try:
-            for step in done:
-                self.compute(step, values)
-        except BaseException:
-            self.children, self.pins, self.seconds = children, pins, seconds
-            raise
+        for step in done:
+            self.compute(step, values)
         self.values = values
         self.forget(step for step in steps if step.index >= self.position)
         self.pins.update((each, STALE) for each in stale)
         return len(done)
+
+    def memo(self) -> tuple[Any, ...]:
+        """What an edit may change; `recall` brings it back."""
+        return self.values, list(self.recorded), dict(self.pins), dict(self.children), dict(self.seconds)
+
+    def recall(self, memo: tuple[Any, ...]) -> None:
+        """Be again as at that `memo`."""
+        self.values, self.recorded, self.pins, self.children, self.seconds = memo
 
     def forget(self, steps: Iterable[Step]) -> None:
         """These steps, beyond the position, are to be computed anew."""

@@ -108,12 +108,10 @@ class Stepper:
     @contextmanager
     def _moving(self) -> Iterator[Walk]:
         self._check_open()
-        if not self._busy.acquire(blocking=False):
+        if self._busy.locked():
             raise SessionError("the stepper is running a node", hint="wait until it has finished")
-        try:
+        with self._busy:  # not acquire and release: Ctrl-C between two statements would leave it locked
             yield self._walk
-        finally:
-            self._busy.release()
 
     # -------------------------------------------------------------------------------------------- where it is
 

@@ -7,7 +7,7 @@ when its control-flow node is done.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from flowbook.compile.plan import Plan, Step
 from flowbook.errors import SessionError
 from flowbook.graph.node import Node, Tensor
-from flowbook.runtime.frame import STALE, Frame
+from flowbook.runtime.frame import Frame
 from flowbook.runtime.slots import bodies_of, body_nodes, unknown, written
 from flowbook.runtime.writelog import WriteLog, same_bytes
 
@@ -61,13 +61,16 @@ class Walk:
         if self.frame.next is None:
             self.frames.pop()
         frame = self.frame
-        step = frame.forward()
-        if not self.depth:
-            try:
+        position = frame.position
+        try:
+            step = frame.forward()
+            if not self.depth:
                 self.write(step)
-            except BaseException:
-                frame.position = step.index
-                raise
+        except BaseException:  # a node is done with its write, or not at all
+            frame.position = position
+            if not self.depth:
+                self.log.undo(position)
+            raise
         return step
 
     def write(self, step: Step) -> None:
@@ -83,10 +86,16 @@ class Walk:
         frame = self.frame
         if frame.position == 0:
             return None
-        if not self.depth:
-            self.log.undo(frame.position - 1)
-        frame.position -= 1
-        return frame.plan.steps[frame.position]
+        index = frame.position - 1
+        wrote = not self.depth and index in self.log
+        try:
+            if wrote:
+                self.log.undo(index)
+            frame.position = index
+        except BaseException:
+            frame.position = index if wrote and index not in self.log else index + 1
+            raise
+        return frame.plan.steps[index]
 
     def enter(self) -> bool:
         """Go into the body that the next step runs, if it has one."""
@@ -194,53 +203,48 @@ class Walk:
         """Pin a slot to a value; returns how many steps were done again. All or nothing."""
         if same_bytes(np.asarray(frame.values[slot]), value):
             return 0
-        pins = dict(frame.pins)
-        frame.pins.setdefault(slot, frame.values[slot])
-        try:
-            return self._edit(frame, slot, value)
-        except BaseException:
-            frame.pins = pins
-            raise
+        return self._edit(frame, slot, lambda: frame.pin(slot, value))
 
     def reset(self, frame: Frame, slot: int) -> int:
         """Give a pinned slot the value again that it has by itself."""
-        pins = dict(frame.pins)
-        value = frame.pins.pop(slot)
-        try:
-            if value is STALE:
-                scratch = list(frame.values)
-                frame.compute(frame.plan.steps[frame.table.maker[slot]], scratch)
-                value = scratch[slot]
-            return self._edit(frame, slot, value)
-        except BaseException:
-            frame.pins = pins
-            raise
+        return self._edit(frame, slot, lambda: frame.unpin(slot))
 
-    def _edit(self, frame: Frame, slot: int, value: Any) -> int:
+    def _edit(self, frame: Frame, slot: int, begin: Callable[[], Any]) -> int:
         depth = next(index for index, each in enumerate(self.frames) if each is frame)
         steps, _ = frame.dependents(slot)
         affected = [*(step.index for step in steps), frame.table.maker.get(slot, frame.position)]
-        undone = self._undo_writes(min(affected)) if depth == 0 else []
+        written = self._written(min(affected)) if depth == 0 else []
+        self.log.check({each for step in written for each in self.log.replaced[step.index]}, "setting a value")
+        frames, memos = list(self.frames), [each.memo() for each in self.frames]
         try:
-            count = frame.replace(slot, value)
-        finally:
-            for step in undone:
-                self.write(step)
-        if any(step.index == frame.position for step in steps):
-            self.leave(depth)  # the body it is in begins with other values now
-        for parent in self.frames[:depth]:
-            parent.forget_current()
+            self._unwrite(written)
+            count = frame.replace(slot, begin())
+            self._rewrite(written)
+            if any(step.index == frame.position for step in steps):
+                self.leave(depth)  # the body it is in begins with other values now
+            for parent in self.frames[:depth]:
+                parent.forget_current()
+        except BaseException:
+            self.frames = frames
+            for each, memo in zip(frames, memos, strict=True):
+                each.recall(memo)
+            self._unwrite(written)
+            self._rewrite(written)
+            raise
         return count
 
-    def _undo_writes(self, first: int) -> list[Step]:
-        """Undo the writes from step ``first`` on; returns the steps, in order, to write again."""
+    def _written(self, first: int) -> list[Step]:
+        """The steps from ``first`` on that have written variables."""
         frame = self.frames[0]
-        steps = [step for step in frame.plan.steps[first : frame.position] if step.index in self.log]
-        with self.log.store.lock:
-            self.log.check({slot for step in steps for slot in self.log.replaced[step.index]}, "setting a value")
-            for step in reversed(steps):
-                self.log.undo(step.index)
-        return steps
+        return [step for step in frame.plan.steps[first : frame.position] if step.index in self.log]
+
+    def _unwrite(self, steps: list[Step]) -> None:
+        for step in reversed(steps):
+            self.log.undo(step.index)
+
+    def _rewrite(self, steps: list[Step]) -> None:
+        for step in steps:
+            self.write(step)
 
 
 def node_of(step: Step) -> Node | CopyNode:

@@ -50,16 +50,15 @@ class WriteLog:
             new.update((self.slots[variable], owned(value, set())) for variable, value in values.items())
             self.check(new, "stepping on")
             if new:
-                self.replaced[step] = {slot: self.current[slot] for slot in new}
                 self.store.version += 1
-                self._put({slot: Stored(value, self.store.version) for slot, value in new.items()})
+                self._change(step, {slot: Stored(value, self.store.version) for slot, value in new.items()}, done=True)
 
     def undo(self, step: int) -> None:
         """Restore what the write of a step replaced, or refuse with ``SessionError``."""
         if step in self.replaced:
             with self.store.lock:
                 self.check(self.replaced[step], "stepping back")
-                self._put(self.replaced.pop(step))
+                self._change(step, self.replaced[step], done=False)
 
     def check(self, slots: Iterable[Slot], action: str) -> None:
         """``SessionError`` when somebody else has written one of these variables."""
@@ -71,9 +70,24 @@ class WriteLog:
                     hint="begin again with session.debug(fetches, feeds)",
                 )
 
-    def _put(self, entries: Entries) -> None:
-        self.store.restore(entries)
-        self.current.update(entries)
+    def _change(self, step: int, entries: Entries, *, done: bool) -> None:
+        """Put entries into the session and remember it; not half of it, when Ctrl-C comes in between."""
+        before, replaced = {slot: self.current[slot] for slot in entries}, self.replaced.get(step)
+        try:
+            self.store.restore(entries)
+            self.current.update(entries)
+            self._remember(step, before if done else None)
+        except BaseException:
+            self.store.restore(before)
+            self.current.update(before)
+            self._remember(step, replaced)
+            raise
+
+    def _remember(self, step: int, replaced: Entries | None) -> None:
+        if replaced is None:
+            self.replaced.pop(step, None)
+        else:
+            self.replaced[step] = replaced
 
 
 def same_bytes(a: Any, b: Any) -> bool:
