@@ -164,7 +164,7 @@ def _contribute(node: Node, dys: list[Tensor | None], sums: _Sums, between: set[
     if not any(isinstance(each, Tensor) and each.node in between for each in record.inputs):
         return  # an x, and no other x above it: the op need not have a gradient
     rule = gradient_rule(record.op)
-    if len(dys) > 1:
+    if len(dys) > 1 and record.op.enter is None:  # control flow takes None: zeros like its outputs would run it
         dys = [
             _build("zeros_like", out) if dy is None and out.dtype.kind == "f" else dy
             for dy, out in zip(dys, node.outputs, strict=True)

@@ -119,7 +119,7 @@ class name_scope:
 def device(name: str | None) -> Iterator[str | None]:
     """Ask for a device (``"cpu:0"``, ``"gpu:0"``) for the nodes made inside; ``None`` asks for nothing.
 
-    Placement is soft: a device that is not here is replaced by one that is, and the session says so.
+    Placement is soft: a device that is not here is replaced by one that is, and ``session.notes`` says so.
 
     >>> import flowbook as fb
     >>> with fb.Graph().as_default(), fb.device("cpu:1"):

@@ -63,6 +63,7 @@ class Session:
         self.threads = threads
         self.variables = VariableStore()
         self.trace: Trace | None = None
+        self.notes: list[str] = []  # what was not as the graph asks for: devices that are not here
         self.closed = False
         self.runs = 0  # the run counter: all runs so far, failed ones too
         self._counter = itertools.count(1)
@@ -154,6 +155,7 @@ class Session:
             return plan
         plan = compile_plan(elements, feed_specs(arrays), self.devices, observed=observed)
         self._plans[key] = plan
+        self.notes.extend(note for note in plan.notes if note not in self.notes)
         while len(self._plans) > PLAN_CACHE:
             self._plans.popitem(last=False)
         return plan

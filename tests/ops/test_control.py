@@ -92,6 +92,16 @@ def test_writes_in_a_branch(x):
     assert session.run([v, y, after], {x: -2.0}) == [3.0, 30.0, 3.0]
 
 
+def test_a_gradient_alone_does_not_write(x):
+    v = fb.Variable(np.float64(4.0), name="v")
+    y = fb.cond(x > 0, lambda: fb.assign(v, x * x), lambda: v * x)
+    dx, dv = fb.gradients(y, [x, v])
+    session = fb.Session()
+    assert session.run([dx, dv], {x: 3.0}) == [6.0, 0.0] and session.run(v) == 4.0
+    assert session.run([dx, dv], {x: -3.0}) == [4.0, -3.0]
+    assert session.run([y, dx], {x: 3.0}) == [9.0, 6.0] and session.run(v) == 9.0
+
+
 def test_a_read_after_a_write_inside_a_branch_sees_it(x):
     v = fb.Variable(np.float64(1.0), name="v")
 

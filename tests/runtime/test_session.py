@@ -343,6 +343,15 @@ def test_devices_says_what_is_here_and_why_not():
     assert not found["gpu:0"].usable and found["gpu:0"].reason
 
 
+def test_a_device_that_is_not_here_is_replaced_and_told_once(graph):
+    with fb.device("gpu:0"):
+        y = fb.exp(fb.constant(0.0), name="y")
+    session = fb.Session()
+    assert session.run(y) == session.run(y, trace=True) == 1.0
+    assert session.notes == ["gpu:0 is not in this session; its nodes run on cpu:0"]
+    assert y.device == "gpu:0" and session.trace.timings()[0].device == "cpu:0"
+
+
 def test_a_session_in_a_draft_sees_the_draft_and_a_callable_outlives_a_rollback(graph):
     with graph.transaction("cell"):
         x = fb.constant(1.0, name="x")
