@@ -16,6 +16,7 @@ import numpy as np
 
 from flowbook.compile.plan import Plan, Step
 from flowbook.errors import FlowError, RunError
+from flowbook.graph.body import Body
 from flowbook.graph.node import PACKAGE
 from flowbook.graph.types import TensorSpec
 from flowbook.runtime.context import ExecContext, Run
@@ -120,7 +121,7 @@ def located(error: Exception, step: Step | None, values: list[Any]) -> FlowError
         if isinstance(error, MemoryError):
             flow.hint = "a smaller batch, or float32 instead of float64"
         else:
-            flow.hint = _raised_at(error)
+            flow.hint = _raised_at(error, step)
     if step is not None:
         if not flow.inputs:
             flow.inputs = describe_inputs(step, values)
@@ -131,14 +132,28 @@ def located(error: Exception, step: Step | None, values: list[Any]) -> FlowError
     return flow
 
 
-def _raised_at(error: Exception) -> str | None:
+def _raised_at(error: Exception, step: Step | None) -> str | None:
     """The innermost line outside flowbook and NumPy: where in a user's function it went wrong."""
     frames = [each for each in extract_tb(error.__traceback__) if not each.filename.startswith(PACKAGE)]
     own = [each for each in frames if "site-packages" not in each.filename]
     if not own:
         return None
-    where = f"{os.path.basename(own[-1].filename)}, line {own[-1].lineno}, in {own[-1].name}"
+    where = f"{_place(own[-1].filename, step)}, line {own[-1].lineno}, in {own[-1].name}"
     return f"raised in {where}" + (f":  {own[-1].line}" if own[-1].line else "")
+
+
+def _place(file: str, step: Step | None) -> str:
+    """What a person calls a file: the cell whose code it is, or its name without folders."""
+    graph: Any = None if step is None or step.node is None else step.node.graph
+    while isinstance(graph, Body):
+        graph = graph.parent
+    cells = [] if graph is None else [owner for owner in graph.owners if owner.file == file]
+    if cells:
+        return str(cells[0].label)
+    folder, name = os.path.split(file)
+    if name.startswith("<ipython-input") or os.path.basename(folder).startswith("ipykernel_"):
+        return "a cell of the notebook"  # which IPython knows by a number
+    return name
 
 
 def describe_inputs(step: Step, values: list[Any]) -> list[str]:
