@@ -265,6 +265,9 @@ def print_(ctx, x, *, message="", summarize=3):
     return x
 
 
+_STEP_BACK = "step back from here to find what made it"
+
+
 @op(
     spec=same_as_input,
     cost=lambda i, o, a: float(i[0].size or 0),
@@ -286,6 +289,8 @@ def check_finite(xp, x, *, message=""):
     good = xp.isfinite(x)
     if good.all():
         return x
+    if x.ndim == 0:
+        raise RunError((f"{message}: " if message else "") + f"the value is {float(x)}", hint=_STEP_BACK)
     first = int(xp.argmin(good))  # False is the least
     place = [int(each) for each in np.unravel_index(first, x.shape)]
     nans = int(xp.isnan(x).sum())
@@ -296,7 +301,7 @@ def check_finite(xp, x, *, message=""):
     raise RunError(
         (f"{message}: " if message else "")
         + f"{counts} in {x.size} values, the first ({float(x.reshape(-1)[first]):.4g}) at {place}{among}",
-        hint="step back from here to find what made it",
+        hint=_STEP_BACK,
     )
 
 

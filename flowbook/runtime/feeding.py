@@ -108,7 +108,10 @@ def as_value(what: str, spec: TensorSpec, value: Any) -> Any:
             if outside is not None:
                 raise FeedError(f"{what} holds {outside}, which {spec.dtype.name} cannot hold")
             array = array.astype(spec.dtype)
-        elif array.dtype.kind not in "biuf" or not np.can_cast(array.dtype, spec.dtype, "same_kind"):
+        elif array.dtype.kind not in "biufc":
+            kind = "None" if value is None else array.dtype
+            raise FeedError(f"{what} is {kind}, it has to be {spec.dtype.name}", hint="numbers or bools")
+        elif array.dtype.kind == "c" or not np.can_cast(array.dtype, spec.dtype, "same_kind"):
             raise FeedError(
                 f"{what} is {array.dtype}, it has to be {spec.dtype.name}",
                 hint=f"array.astype({spec.dtype.name!r}), if losing what does not fit is meant",

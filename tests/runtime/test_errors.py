@@ -135,3 +135,26 @@ def test_what_an_inner_level_knows_is_kept():
     error = FlowError("m", node="inner", op="exp", cell="one", line=2)
     error.locate(node="outer", op="cond", cell="two", line=9, inputs=["x float32 ()"])
     assert (error.node, error.op, error.cell, error.line, error.inputs) == ("inner", "exp", "one", 2, ["x float32 ()"])
+
+
+@pytest.mark.parametrize(
+    ("value", "message", "hint"),
+    [
+        (None, "the feed of 'x' is None, it has to be float32", "numbers or bools"),
+        ("a", "the feed of 'x' is <U1, it has to be float32", "numbers or bools"),
+        (1j, "the feed of 'x' is complex128, it has to be float32", "astype"),
+        ([1.0, 2.0], "the feed of 'x' has shape (2,), it has to be ()", None),
+    ],
+)
+def test_feeds_that_are_refused(value, message, hint):
+    with fb.Graph().as_default():
+        x = fb.placeholder((), name="x")
+        with pytest.raises(FlowError) as info:
+            fb.Session().run(x, {x: value})
+    assert info.value.message == message and info.value.node == "x"
+    assert info.value.hint is None if hint is None else hint in info.value.hint
+
+
+def test_check_finite_of_a_scalar():
+    with fb.Graph().as_default(), pytest.raises(FlowError, match=r"^loss: the value is -inf"):
+        fb.Session().run(fb.check_finite(fb.log(fb.constant(0.0)), message="loss"))

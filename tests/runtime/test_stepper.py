@@ -136,7 +136,7 @@ def test_a_node_that_raises_leaves_it_before_the_node(graph):
     bad = fb.check_finite(fb.log(x, name="log"), name="bad")
     d = fb.Session().debug(bad + 1.0, {x: 0.0})
     for _ in range(2):
-        with pytest.raises(RunError, match="1 inf") as info:
+        with pytest.raises(RunError, match="the value is -inf") as info:
             d.finish()
         assert info.value.node == "bad" and d.next is bad.node and d.state(bad) == "ready"
     d.set_value("log", 2.0)
