@@ -226,16 +226,24 @@ class Lab:
     def _wait_for_kernel(self) -> None:
         # "Idle" shows before a kernel exists, so wait for the connection itself. The first
         # request over it is now and then lost (about 1 in 20, on a busy machine), so only a
-        # kernel that has answered one is ready.
+        # kernel that has answered one is ready. When the lost one was the page's own, its status
+        # stays "unknown" for good: after a while ask all the same, and then over a new connection.
         state = self._in_page(
             """
-            const end = Date.now() + argument;
+            const begin = Date.now(), end = begin + argument;
+            let patience = begin + 15000;
             while (Date.now() < end) {
                 const found = panel();
                 if (found) {
                     await Promise.race([found.sessionContext.ready, sleep(end - Date.now())]);
                     const kernel = found.sessionContext.session?.kernel;
-                    if (kernel?.connectionStatus === 'connected' && kernel.status === 'idle') {
+                    if (kernel && Date.now() > patience) {
+                        patience = Date.now() + 15000;
+                        console.warn('flowbook: connecting to the kernel again');
+                        await Promise.race([kernel.reconnect(), sleep(5000)]);
+                    }
+                    const known = kernel?.status === 'idle' || Date.now() > begin + 5000;
+                    if (kernel?.connectionStatus === 'connected' && known) {
                         const asked = kernel.requestExecute({code: '', silent: true, store_history: false});
                         const answer = asked.done.then(() => 'ready', error => 'refused: ' + error);
                         const result = await Promise.race([answer, sleep(5000)]);
