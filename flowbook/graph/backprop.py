@@ -50,9 +50,10 @@ def backpropagate(
                 hint="leave it out of xs, or pass unconnected='zeros' or 'none'",
             )
         if total is None and unconnected == "zeros":
-            total = _build("zeros_like", x)
+            with context.override(forward=x.node):
+                total = _build("zeros_like", x)
         if total is not None:
-            with context.override(scope=prefix, forward=None):
+            with context.override(scope=prefix, forward=total.node.forward or x.node):
                 total = _build("identity", total, name=x.name.replace(":", "_"))
         results.append(total)
     return results

@@ -134,11 +134,11 @@ def _node_box(key: int, node: Node, scope: Path, *, foreign: bool) -> Box:
 
 
 def _detail(node: Node) -> str:
+    if _is_result(node):
+        return "gradient"
     if node.forward is not None:
         return f"for {node.forward.name}"
-    if node.opdef.writes:
-        return f"writes {node.input_tensors[0].name}"
-    return "gradient" if _is_result(node) else node.op
+    return f"writes {node.input_tensors[0].name}" if node.opdef.writes else node.op
 
 
 def _is_result(node: Node) -> bool:

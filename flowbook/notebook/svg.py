@@ -186,7 +186,7 @@ def tooltip(box: Box) -> str:
     node = box.nodes[0]
     rows = [f"{node.name}: {node.op}", *(repr(each.spec) for each in node.outputs)]
     rows.append(node.opdef.doc.partition("\n")[0])
-    if node.forward is not None:
+    if node.forward is not None and box.detail != "gradient":
         rows.append(f"gradient of {node.forward.name}")
     if node.device:
         rows.append(f"asked for {node.device}")

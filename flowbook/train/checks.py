@@ -92,17 +92,22 @@ def as_rate(rate: Any) -> float | Tensor:
 
 def fraction(what: str, value: Any) -> float:
     """A number from 0 to below 1."""
-    return _number(what, value, 1.0, "be from 0 to below 1")
+    return _within(what, value, 1.0, "be from 0 to below 1")
 
 
 def not_negative(what: str, value: Any) -> float:
     """A finite number, 0 or more."""
-    return _number(what, value, np.inf, "be finite and not negative")
+    return _within(what, value, np.inf, "be finite and not negative")
 
 
-def _number(what: str, value: Any, below: float, wanted: str) -> float:
+def number(what: str, value: Any) -> float:
+    """A Python or NumPy number."""
     if not isinstance(value, (int, float, np.number)) or isinstance(value, bool):
         raise ArgumentError(f"{what} is {value!r}, which is not a number")
-    if not 0 <= value < below:
+    return float(value)
+
+
+def _within(what: str, value: Any, below: float, wanted: str) -> float:
+    if not 0 <= number(what, value) < below:
         raise ArgumentError(f"{what} is {value!r}, it has to {wanted}")
     return float(value)

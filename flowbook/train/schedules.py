@@ -13,6 +13,7 @@ from flowbook.errors import ArgumentError, ShapeError
 from flowbook.graph.node import Tensor
 from flowbook.graph.types import format_shape
 from flowbook.ops.elementwise import astype, cos, floor_divide, greater_equal, minimum, power, where
+from flowbook.train.checks import number
 
 
 def exponential_decay(
@@ -29,7 +30,7 @@ def exponential_decay(
     """
     count = _count(step)
     periods = floor_divide(count, _positive(decay_steps)) if staircase else count / _positive(decay_steps)
-    return power(float(decay_rate), periods) * float(initial)  # type: ignore[no-any-return]
+    return power(number("decay_rate", decay_rate), periods) * number("initial", initial)  # type: ignore[no-any-return]
 
 
 def cosine_decay(step: Tensor, initial: float, decay_steps: int, *, final: float = 0.0) -> Tensor:
@@ -46,7 +47,8 @@ def cosine_decay(step: Tensor, initial: float, decay_steps: int, *, final: float
     [1.0, 0.5, 0.0, 0.0]
     """
     part = minimum(_count(step) / _positive(decay_steps), 1.0)
-    return (cos(part * math.pi) + 1.0) * (0.5 * (initial - final)) + float(final)  # type: ignore[no-any-return]
+    last = number("final", final)
+    return (cos(part * math.pi) + 1.0) * (0.5 * (number("initial", initial) - last)) + last  # type: ignore[no-any-return]
 
 
 def piecewise_constant(step: Tensor, boundaries: Sequence[float], values: Sequence[float]) -> Tensor:
@@ -61,14 +63,15 @@ def piecewise_constant(step: Tensor, boundaries: Sequence[float], values: Sequen
     >>> [float(fb.Session().run(rate, {step: k})) for k in (9, 10, 20)]
     [1.0, 0.5, 0.25]
     """
-    if len(values) != len(boundaries) + 1:
+    steps, rates = _numbers("boundaries", boundaries), _numbers("values", values)
+    if len(rates) != len(steps) + 1:
         raise ArgumentError(f"{len(boundaries)} boundaries need {len(boundaries) + 1} values, not {len(values)}")
-    if sorted(set(boundaries)) != list(boundaries):
+    if sorted(set(steps)) != steps:
         raise ArgumentError(f"boundaries {list(boundaries)} do not rise")
     count = _count(step)
-    rate: Tensor = count * 0.0 + float(values[0])
-    for boundary, value in zip(boundaries, values[1:], strict=True):
-        rate = where(greater_equal(count, float(boundary)), float(value), rate)
+    rate: Tensor = count * 0.0 + rates[0]
+    for boundary, value in zip(steps, rates[1:], strict=True):
+        rate = where(greater_equal(count, boundary), value, rate)
     return rate
 
 
@@ -100,6 +103,12 @@ def _count(step: Tensor) -> Tensor:
 
 
 def _positive(steps: float) -> float:
-    if not steps > 0:
+    if not number("the number of steps", steps) > 0:
         raise ArgumentError(f"{steps!r} steps: the number has to be positive")
     return float(steps)
+
+
+def _numbers(what: str, values: Sequence[float]) -> list[float]:
+    if not isinstance(values, (list, tuple)):
+        raise ArgumentError(f"{what} is {values!r}, it has to be a list")
+    return [number(f"one of {what}", value) for value in values]

@@ -89,6 +89,21 @@ def test_every_differentiable_op_is_here() -> None:
     assert not missing, f"no sample of {sorted(missing)} has a float operand and a float result"
 
 
+def test_every_backward_node_knows_its_forward_node() -> None:
+    with fb.Graph().as_default() as graph:
+        x, w, z = (fb.placeholder((2,), name=name) for name in "xwz")
+        y = fb.tanh(x * w + x, name="y")
+        before = set(graph.nodes)
+        dx, dw, dz = fb.gradients(y, [x, w, z], unconnected="zeros")
+        made = [node for node in graph.nodes if node not in before]
+        assert all(node.forward in before for node in made)
+        assert all(node.forward is None for node in before)
+        assert dw.node.forward is dw.node.input_tensors[0].node.forward
+        assert dx.node.forward is x.node and dz.node.forward is z.node
+        (direct,) = fb.gradients(fb.exp(x, name="e"), [x])
+        assert direct.node.forward is graph["e"].node
+
+
 def test_stop_gradient_stops() -> None:
     with fb.Graph().as_default():
         x = fb.placeholder((2,), "float64")

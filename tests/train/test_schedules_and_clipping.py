@@ -64,6 +64,10 @@ def test_warmup() -> None:
         (lambda step: fb.train.piecewise_constant(step, [1], [1.0]), "1 boundaries need 2 values, not 1"),
         (lambda step: fb.train.piecewise_constant(step, [2, 1], [1.0] * 3), "boundaries [2, 1] do not rise"),
         (lambda step: fb.train.warmup(fb.constant([1]), 1.0, 5), "has shape (1,), it has to be a scalar"),
+        (lambda step: fb.train.warmup(step, 1.0, "5"), "the number of steps is '5', which is not a number"),
+        (lambda step: fb.train.exponential_decay(step, None, 10, 0.5), "initial is None, which is not a number"),
+        (lambda step: fb.train.cosine_decay(step, 1.0, 10, final="0"), "final is '0', which is not a number"),
+        (lambda step: fb.train.piecewise_constant(step, 3, [1.0]), "boundaries is 3, it has to be a list"),
     ],
 )
 def test_wrong_arguments(make, text) -> None:
