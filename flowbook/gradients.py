@@ -43,14 +43,17 @@ def gradients(
         grad_ys = list(grad_ys) if isinstance(grad_ys, (list, tuple)) else [grad_ys]
         if len(grad_ys) != len(ys):
             raise ArgumentError(f"{len(grad_ys)} grad_ys for {len(ys)} ys")
-    graph = (*ys, *xs)[0].graph if context.current().graph is None else context.current().graph
+    graph = ys[0].graph
+    controls = context.current().controls if context.current().graph in (None, graph) else ()
     roots = [each.node for each in (*ys, *xs, *(grad_ys or ())) if isinstance(each, Tensor)]
 
     def build() -> list[Tensor | None]:
         starts = grad_ys and [live(each) if isinstance(each, Tensor) else each for each in grad_ys]
-        return backpropagate([live(y) for y in ys], [live(x) for x in xs], starts, unconnected)
+        inside = [live(x) if x.graph is graph else graph.capture(x) for x in xs]  # of a branch, when y is in it
+        return backpropagate([live(y) for y in ys], inside, starts, unconnected)
 
-    return derive(graph, "gradients", build, roots)  # type: ignore[arg-type]
+    with context.override(controls=controls):
+        return derive(graph, "gradients", build, roots)
 
 
 def _tensors(values: Any, what: str) -> list[Tensor]:

@@ -172,6 +172,20 @@ def _noisy(x):
     return x * noise, noise
 
 
+@pytest.mark.parametrize("outside", [False, True])
+def test_gradients_in_a_branch(x, outside):
+    cube = x * x * x
+
+    def derivative():
+        y = cube if outside else x * x * x
+        return fb.gradients(y, [x])[0]
+
+    y = fb.cond(x > 0, derivative, lambda: x)
+    (dy,) = fb.gradients(y, [x])
+    assert fb.Session().run([y, dy], {x: 2.0}) == [12.0, 12.0]
+    assert fb.Session().run([y, dy], {x: -2.0}) == [-2.0, 1.0]
+
+
 def test_named_like_the_op_and_seen_by_plans(x):
     y = fb.cond(x > 0, lambda: fb.exp(x), lambda: x, name="choice")
     assert y.name == "choice"
