@@ -152,8 +152,16 @@ def _flatten(result: Any, body: Body, out: list[Any]) -> Any:
         return _like(result, [_flatten(value, body, out) for value in result])
     if result is None:
         return None
-    out.append(result if isinstance(result, Node) else body.adopt(result))
-    return "node" if isinstance(result, Node) else "tensor"
+    if not isinstance(result, Node):
+        out.append(body.adopt(result))
+        return "tensor"
+    if result.graph is not body:
+        raise ArgumentError(
+            f"a branch of cond returns the node '{result.name}', which was built outside of it",
+            hint="build it inside; what is outside would run whichever branch is taken",
+        )
+    out.append(result)
+    return "node"
 
 
 def _like(sequence: Any, parts: list[Any]) -> Any:

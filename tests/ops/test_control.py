@@ -203,6 +203,7 @@ def test_named_like_the_op_and_seen_by_plans(x):
         (lambda x: fb.cond(x > 0, lambda: x, lambda: fb.reshape(x, (1,))), "different ranks"),
         (lambda x: fb.cond(x > 0, lambda: x, lambda: object()), "not"),
         (lambda x: fb.cond(x > 0, x, lambda: x), "it has to be a function"),
+        (lambda x: fb.cond(x > 0, lambda: fb.group(fb.exp(x)), lambda: x.node), "built outside"),
     ],
 )
 def test_errors_point_at_the_line(x, build, text):
