@@ -127,7 +127,7 @@ class Session:
                 raise FeedError(f"'{tensor.name}' has no output to feed")
         if len(set(tensors)) != len(tensors):
             raise FeedError("feed_list names a tensor twice")
-        state: dict[str, Any] = {"shapes": None, "plan": None}
+        compiled: list[tuple[Plan, Any, int]] = []  # one at most, replaced as a whole: threads may call
 
         def call(*values: Any) -> Any:
             if len(values) != len(tensors):
@@ -135,11 +135,11 @@ class Session:
                 raise FeedError(f"{len(values)} values for {len(tensors)} feeds ({names})")
             arrays = {tensor: as_feed(tensor, value) for tensor, value in zip(tensors, values, strict=True)}  # type: ignore[arg-type]
             shapes = [array.shape for array in arrays.values()]
-            plan = state["plan"]
-            if plan is None or shapes != state["shapes"] or state["version"] != self.graph.version:
+            plan, known, version = compiled[0] if compiled else (None, None, None)
+            if plan is None or shapes != known or version != self.graph.version:
                 bind_names(arrays)  # type: ignore[arg-type]
                 plan = self.plan(elements, arrays)  # type: ignore[arg-type]
-                state.update(plan=plan, shapes=shapes, version=self.graph.version)
+                compiled[:] = [(plan, shapes, self.graph.version)]
             return rebuild(self._execute(plan, arrays))  # type: ignore[arg-type]
 
         return call
