@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import flowbook as fb
-from flowbook.errors import ArgumentError, GradientError
+from flowbook.errors import ArgumentError, GradientError, GraphError
 from flowbook.graph.check import check as check_graph
+from flowbook.graph.scratch import scratch
 
 
 @pytest.fixture(autouse=True)
@@ -174,3 +175,19 @@ def test_in_the_middle_of_a_cell_nothing_is_left_behind() -> None:
         return graph.hash
 
     assert build(True) == build(False)
+
+
+def test_what_was_built_in_a_scratch_is_gone() -> None:
+    graph = fb.Graph()
+    with graph.transaction("cell"), graph.as_default():
+        with scratch(graph, "draft"):
+            v = fb.Variable(1.0, name="v")
+            y = v * 2.0
+            assert fb.Session(graph).run(y) == 2.0
+        assert graph.nodes == [] and graph.variables == []
+        for each in (v, y):
+            with pytest.raises(GraphError, match="is gone"):
+                fb.tanh(each)
+        fb.Variable(2.0, name="v")  # the name is free again
+    check_graph(graph)
+    assert [node.name for node in graph.nodes] == ["v"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import OrderedDict, defaultdict, namedtuple
 from types import MappingProxyType
 
@@ -19,6 +20,7 @@ from flowbook.errors import (
     SessionError,
     ShapeError,
 )
+from flowbook.graph.opdef import OpDef, make_builder
 
 
 @pytest.fixture
@@ -393,3 +395,28 @@ def test_an_exception_in_a_host_function_is_a_run_error_with_its_cause(graph):
     with pytest.raises(RunError, match="KeyError") as info:
         fb.Session().run(y)
     assert isinstance(info.value.__cause__, KeyError) and info.value.node == "lookup"
+
+
+def test_values_are_given_up_as_soon_as_nobody_needs_them(graph):
+    """A chain of twenty arrays of 8 MB has at most three alive: operand, result, and the kernel's own."""
+    x = y = fb.placeholder((1_000_000,), "float64", name="x")
+    for _ in range(20):
+        y = fb.tanh(y)
+    run = fb.Session().make_callable(fb.sum(y), [x])
+    array = np.ones(1_000_000)
+    run(array)
+    tracemalloc.start()
+    try:
+        run(array)
+        assert tracemalloc.get_traced_memory()[1] < 3.5 * array.nbytes
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_array_op_may_leave_an_operand_out(graph):
+    def scaled(xp, x, scale=None, shift=None):
+        return x * (1.0 if scale is None else scale) + (0.0 if shift is None else shift)
+
+    build = make_builder(OpDef(scaled, lambda x, scale=None, shift=None: x))
+    a, b = fb.constant(3.0), fb.constant(1.0)
+    assert fb.Session().run([build(a), build(a, a), build(a, None, b), build(a, a, b)]) == [3.0, 9.0, 4.0, 10.0]
