@@ -218,7 +218,8 @@ class Graph:
             if not is_name(name):
                 raise ArgumentError(f"{name!r} is not a name", hint="a non-empty string on one line")
             full = scope + name
-            if full in owner.nodes and op.name != "variable":
+            taken = owner.nodes.get(full)  # Variables do not count up: a second one of the name is an error, below
+            if taken is not None and not op.name == taken.op == "variable":
                 full = _count_up(owner, full, f"{full}\n")  # a counter apart from that of an op of this name
         if op.name == "variable":
             while name is None and self._variable(full) is not None:

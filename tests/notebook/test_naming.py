@@ -16,6 +16,7 @@ def names(source: str, **extra: Any) -> tuple[list[str], dict[str, Any]]:
     graph = fb.Graph()
     space: dict[str, Any] = {"fb": fb, **extra}
     run_cell(source, space, name="cell", graph=graph)
+    check(graph)
     return [node.name for node in graph.owned("cell")], space
 
 
@@ -28,6 +29,9 @@ def names(source: str, **extra: Any) -> tuple[list[str], dict[str, Any]]:
         ("h = fb.relu(x)\nk = h", ["h"]),
         ("h = fb.relu(x)\nh = fb.tanh(h)", ["h", "h_1"]),
         ("h = fb.relu(x)\nh += 1.0", ["h", "h_1"]),
+        ("h = fb.relu(x)\nh = fb.Variable(0.0)", ["h", "h_1"]),
+        ("h = fb.relu(x)\nw = fb.Variable(0.0, name='h')", ["h", "h_1"]),
+        ("h = fb.Variable(0.0)\nh = fb.relu(h)", ["h", "h_1"]),
         ("a, b = fb.relu(x), fb.tanh(x)", ["a", "b"]),
         ("(a, [b, c]), *rest = (fb.relu(x), [fb.tanh(x), fb.exp(x)]), fb.abs(x)", ["a", "b", "c", "abs_1"]),
         ("fb.tanh(h := fb.relu(x))", ["h", "tanh_1"]),
