@@ -28,7 +28,7 @@ SCRIPT = ""  # the owner of everything that no cell owns
 class Owner:
     """A cell (or the script): its nodes, its position among the cells, and the counters its automatic names use."""
 
-    __slots__ = ("counters", "derivations", "file", "functions", "gone", "name", "nodes", "position", "seq")
+    __slots__ = ("counters", "derivations", "file", "functions", "gone", "maker", "name", "nodes", "position", "seq")
 
     def __init__(self, name: str, position: int) -> None:
         self.name = name
@@ -40,6 +40,7 @@ class Owner:
         self.functions: set[str] = set()  # names of the Python callables its nodes refer to
         self.seq = 0
         self.file: str | None = None  # the file name Python shows for the cell's code
+        self.maker: str | None = None  # the front end's id of the cell that defined what is here now
 
     @property
     def label(self) -> str:
@@ -289,22 +290,24 @@ class Graph:
         discard: bool = False,
         extend: bool = False,
         was: str | None = None,
+        maker: str | None = None,
     ) -> Iterator[Transaction]:
         """Replace everything ``owner`` defines by what is built inside, all or nothing.
 
         ``file`` is the file name under which Python knows the cell's code. ``discard`` always rolls back
         (``%flow grad``). ``extend`` keeps what the owner has and adds to it. ``was`` is the name that the cell had
-        when it last ran: its place, and the handles to its nodes, go on under the new one.
+        when it last ran: its place, and the handles to its nodes, go on under the new one. ``maker`` is the front
+        end's id of the cell, which outlasts its names.
         """
         from flowbook.graph.transaction import Transaction
 
-        with Transaction(self, owner, file=file, discard=discard, extend=extend, was=was) as transaction:
+        with Transaction(self, owner, file=file, discard=discard, extend=extend, was=was, maker=maker) as transaction:
             yield transaction
 
     def remove_owner(self, owner: str) -> None:
         """Drop everything a deleted cell defined; its consumers elsewhere become stale."""
         if owner in self._owners and self._owners[owner].nodes:
-            with self.transaction(owner):
+            with self.transaction(owner, maker=self._owners[owner].maker):
                 pass
 
     def rename_owner(self, owner: Owner, name: str) -> None:

@@ -67,7 +67,7 @@ class Journal:
         if owner not in self.owners:
             derivations = [(each, *each.state()) for each in owner.derivations]
             tables = dict(owner.nodes), dict(owner.counters), derivations, set(owner.functions)
-            self.owners[owner] = (*tables, owner.seq, owner.file, owner.name)
+            self.owners[owner] = (*tables, owner.seq, owner.file, owner.maker, owner.name)
 
     def newly_stale(self) -> list[Node]:
         """The nodes that were not stale, or not there, when the journal was opened."""
@@ -88,13 +88,13 @@ class Journal:
         for node, record in self.records.items():
             node.hold(record)
             node.moved = self.moves[node]
-        for owner, (nodes, counters, derivations, functions, seq, file, name) in self.owners.items():
+        for owner, (nodes, counters, derivations, functions, seq, file, maker, name) in self.owners.items():
             graph.rename_owner(owner, name)
             for node in owner.nodes.values():
                 if node.name not in nodes:
                     owner.gone[node.name] = node
             owner.nodes, owner.counters, owner.functions = dict(nodes), dict(counters), set(functions)
-            owner.seq, owner.file = seq, file
+            owner.seq, owner.file, owner.maker = seq, file, maker
             owner.derivations = [derivation.reset(*state) for derivation, *state in derivations]
         used = {name for owner in graph._owners.values() for name in owner.functions}
         found = {**graph.functions, **self.functions}
@@ -132,6 +132,7 @@ class Transaction:
         discard: bool = False,
         extend: bool = False,
         was: str | None = None,
+        maker: str | None = None,
         plain: bool = False,
     ) -> None:
         self.graph = graph
@@ -140,6 +141,7 @@ class Transaction:
         self.discard = discard
         self.extend = extend
         self.was = was
+        self.maker = maker
         self.plain = plain
         self.old: list[Node] = []
         self.drafting = True
@@ -172,7 +174,7 @@ class Transaction:
         self.revived = bool(owner.gone)
         if not self.extend:
             self._set_aside(owner)
-        owner.file = self.file
+        owner.file, owner.maker = self.file, self.maker
         graph._owner = owner
         graph.version += 1
         return self

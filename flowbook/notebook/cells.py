@@ -41,12 +41,13 @@ def run_cell(
     file: str | None = None,
     first_line: int = 1,
     was: str | None = None,
+    maker: str | None = None,
 ) -> tuple[Commit, Any]:
     """Run ``source`` in ``namespace``; the nodes it makes belong to the cell ``name`` and replace its old ones.
 
     ``graph``: default, the current default graph. ``device`` and ``scope`` hold for the whole cell. ``file`` and
     ``first_line``: the file name Python knows the code by, and the line in it where ``source`` begins. ``was``: the
-    name that the cell had before, if it had another.
+    name that the cell had before, if it had another. ``maker``: the front end's id of the cell.
     Returns the commit and the value of a last expression (else ``None``). Whatever the cell raises passes through,
     after the graph and the namespace are put back; a ``FlowError`` gets the cell and line where it came from.
 
@@ -64,7 +65,8 @@ def run_cell(
         linecache.cache[file] = (len(lines), None, lines.splitlines(keepends=True), file)
     body, last = compile_cell(source, file, first_line)
     try:
-        with restored(namespace), graph.transaction(name, file=file, was=was) as draft, ExitStack() as contexts:
+        with restored(namespace), ExitStack() as contexts:
+            draft = contexts.enter_context(graph.transaction(name, file=file, was=was, maker=maker))
             contexts.enter_context(graph.as_default())
             if device is not None:
                 contexts.enter_context(context.device(device))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Set
 from types import FrameType
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 from flowbook.errors import FlowError
 from flowbook.graph.context import on_building
-from flowbook.graph.graph import Graph
+from flowbook.graph.graph import Graph, Owner
 from flowbook.notebook.commands import kept_variables
 from flowbook.notebook.plain import PlainCell
 from flowbook.notebook.text import notices
@@ -32,7 +33,7 @@ class FrontEnd:
     def __init__(self, shell: Any) -> None:
         self.shell = shell
         self.running: list[PlainCell] = []  # a cell may run another
-        self.owned: dict[str, set[tuple[Graph, str]]] = {}  # by cell id: graphs, and names of cells in them
+        self.graphs: WeakSet[Graph] = WeakSet()  # those in which cells defined something
 
     def install(self) -> None:
         """Begin to listen."""
@@ -56,8 +57,10 @@ class FrontEnd:
         """IPython's ``pre_run_cell``: remember the cell, and drop what deleted cells defined."""
         cell_id = getattr(info, "cell_id", None)
         cell_id = _short(cell_id) if isinstance(cell_id, str) and cell_id else None
-        for deleted in self._deleted():
-            self._drop(self.owned.pop(_short(deleted), set()))
+        for graph in self.graphs:
+            for owner in self._made_by(graph, {_short(each) for each in self._deleted()}):
+                graph.remove_owner(owner.name)
+                graph.last_commit = None  # taking it back would bring nodes of a cell that is not there
         cell = PlainCell(self.shell, info.raw_cell, cell_id, self.former)
         self.running.append(cell)
         on_building(cell.begin)
@@ -76,33 +79,31 @@ class FrontEnd:
             self.shell.showtraceback()
             return
         for graph, commit in commits:
+            self.graphs.add(graph)
             if commit:
                 for line in notices(graph, commit, kept_variables(graph, commit)):
                     print(line)
-        if cell.cell_id is not None:
-            before = self.owned.pop(cell.cell_id, set())
-            self.owned[cell.cell_id] = cell.owns if error is None else before | cell.owns
-            self._drop(before - self.owned[cell.cell_id])
+        if error is None and cell.cell_id is not None:
+            for graph in self.graphs:
+                for owner in self._made_by(graph, {cell.cell_id}):
+                    if (graph, owner.name) not in cell.owns:
+                        graph.remove_owner(owner.name)
 
-    def _drop(self, owned: Iterable[tuple[Graph, str]]) -> None:
-        """Remove the nodes of cells that no cell of the front end has any more: two may share a name."""
-        for graph, name in owned:
-            if not self._shared(graph, name):
-                graph.remove_owner(name)
-
-    def _shared(self, graph: Graph, name: str, but: str | None = None) -> bool:
-        return any((graph, name) in owns for cell, owns in self.owned.items() if cell != but)
+    def _made_by(self, graph: Graph, cells: Set[str]) -> list[Owner]:
+        """What these cells of the front end have in a graph. The graph knows: an undo changes it, too."""
+        return [owner for owner in graph._owners.values() if owner.maker in cells]
 
     def former(self, graph: Graph, name: str) -> str | None:
         """The name that the cell which runs had in ``graph``, when it is another one now."""
         cell = self.cell_id
-        for owner, before in sorted(self.owned.get(cell or "", ()), key=lambda each: each[1]):
-            if owner is graph and before != name and not self._shared(graph, before, cell):
-                return before
-        return None
+        before = self._made_by(graph, {cell}) if cell is not None else []
+        if not before or any(owner.name == name for owner in before):
+            return None
+        return max(before, key=lambda owner: len(owner.nodes)).name  # an empty one has a place, too
 
     def owns(self, graph: Graph, name: str) -> None:
         """The cell that runs defined the cell ``name`` of ``graph``."""
+        self.graphs.add(graph)
         if self.running:
             self.running[-1].owns.add((graph, name))
 

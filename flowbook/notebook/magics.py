@@ -133,6 +133,7 @@ class FlowMagics(Magics):
                 file=code.file,
                 first_line=code.first_line,
                 was=self.front.former(graph, name),
+                maker=self.front.cell_id,
             )
         self.front.owns(graph, name)
         if not options.get("quiet"):

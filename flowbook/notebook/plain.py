@@ -41,7 +41,7 @@ class PlainCell:
         """``graph`` is about to get nodes that no ``%%flow`` cell owns."""
         again = (graph, self.name) in self.owns  # after another transaction inside this cell
         was = None if again else self.former(graph, self.name)
-        draft = Transaction(graph, self.name, file=self._file(), extend=again, was=was, plain=True)
+        draft = Transaction(graph, self.name, file=self._file(), extend=again, was=was, maker=self.cell_id, plain=True)
         draft.__enter__()
         self.owns.add((graph, self.name))
         self.drafts.append(draft)

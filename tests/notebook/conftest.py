@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import pytest
@@ -30,8 +31,8 @@ class Notebook:
         self.shell = shell
         self.names = shell.user_ns
 
-    def __call__(self, source: str, cell_id: str | None = None) -> Ran:
-        with capture_output() as captured:
+    def __call__(self, source: str, cell_id: str | None = None, deleted: Sequence[str] = ()) -> Ran:
+        with capture_output() as captured, sent(self.shell, deleted):
             done = self.shell.run_cell(source, store_history=True, cell_id=cell_id)
         error = done.error_in_exec or done.error_before_exec
         shown = [output.data for output in captured.outputs]
@@ -43,6 +44,16 @@ class Notebook:
 
     def owned(self, cell: str) -> list[str]:
         return [node.name for node in self.graph.owned(cell)]
+
+
+@contextmanager
+def sent(shell: InteractiveShell, deleted: Sequence[str]) -> Iterator[None]:
+    """A request of a front end in which these cells were deleted since the last one."""
+    shell.parent_header = {"metadata": {"deletedCells": [*deleted]}}  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        del shell.parent_header  # type: ignore[attr-defined]
 
 
 def plain(text: str) -> str:
