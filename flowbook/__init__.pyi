@@ -11,6 +11,7 @@ from flowbook import notebook as notebook
 from flowbook import random as random
 from flowbook import train as train
 from flowbook.analysis.check_gradients import check_gradients as check_gradients
+from flowbook.analysis.nan_origin import nan_origin as nan_origin
 from flowbook.devices.device import devices as devices
 from flowbook.gradients import gradients as gradients
 from flowbook.graph.context import control_dependencies as control_dependencies
