@@ -154,6 +154,7 @@ class Transaction:
         make_way(graph)
         owner, former = graph._owners.get(self.name), graph._owners.get(self.was) if self.was is not None else None
         graph._journal = self.journal = Journal(graph)
+        self.renamed = former is not None and former is not owner
         if former is not None and former is not owner:
             self.journal.note_owner(former)
             if owner is None:
@@ -199,7 +200,7 @@ class Transaction:
             except BaseException:
                 self._roll_back()
                 raise
-            if self.commit or not self.plain:
+            if self.commit or self.renamed or not self.plain:
                 graph.last_commit = self.commit
         finally:
             graph._transaction = None

@@ -61,3 +61,12 @@ def test_a_name_belongs_to_the_cell_that_ran_last(cell: Notebook) -> None:
     assert cells(cell) == {"net": ["w", "y"]}
     cell("pass", "three", deleted=["four"])
     assert cells(cell) == {}
+
+
+def test_a_new_name_alone_is_a_change_that_is_taken_back(cell: Notebook) -> None:
+    cell("%%flow --name net\ny = fb.constant(1.0)", "one")
+    cell("%%flow --name use\nz = y + 1.0", "two")
+    cell("y = fb.constant(1.0, name='y')", "one")
+    assert [*cells(cell)] == ["one", "use"]
+    cell("%flow undo", "three")
+    assert [*cells(cell)] == ["net", "use"]
