@@ -57,7 +57,7 @@ class Diff:
             self._cells: dict[str, set[str]] = {}
             for cell, each in (*self.before, *self.after):
                 self._cells.setdefault(each, set()).add(cell)
-        return len(self._cells[name]) > 1
+        return len(self._cells.get(name, ())) > 1  # nobody defines what a stale node reads
 
     def _changes(self, old: Signature, new: Signature) -> Iterator[str]:
         if old.op != new.op:

@@ -34,6 +34,7 @@ class FrontEnd:
         self.shell = shell
         self.running: list[PlainCell] = []  # a cell may run another
         self.graphs: WeakSet[Graph] = WeakSet()  # those in which cells defined something
+        self.deleted: set[str] = set()  # ids of cells; an undo may bring back what one had
 
     def install(self) -> None:
         """Begin to listen."""
@@ -57,10 +58,9 @@ class FrontEnd:
         """IPython's ``pre_run_cell``: remember the cell, and drop what deleted cells defined."""
         cell_id = getattr(info, "cell_id", None)
         cell_id = _short(cell_id) if isinstance(cell_id, str) and cell_id else None
-        for graph in self.graphs:
-            for owner in self._made_by(graph, {_short(each) for each in self._deleted()}):
-                graph.remove_owner(owner.name)
-                graph.last_commit = None  # taking it back would bring nodes of a cell that is not there
+        self.deleted.update(map(_short, self._deleted()))
+        self.deleted.discard(cell_id or "")  # it is there again
+        self._drop_deleted()
         cell = PlainCell(self.shell, info.raw_cell, cell_id, self.former)
         self.running.append(cell)
         on_building(cell.begin)
@@ -88,6 +88,14 @@ class FrontEnd:
                 for owner in self._made_by(graph, {cell.cell_id}):
                     if (graph, owner.name) not in cell.owns:
                         graph.remove_owner(owner.name)
+        self._drop_deleted()  # after an undo
+
+    def _drop_deleted(self) -> None:
+        for graph in self.graphs:
+            for owner in self._made_by(graph, self.deleted):
+                if owner.nodes:
+                    graph.remove_owner(owner.name)
+                    graph.last_commit = None  # taking it back would bring nodes of a cell that is not there
 
     def _made_by(self, graph: Graph, cells: Set[str]) -> list[Owner]:
         """What these cells of the front end have in a graph. The graph knows: an undo changes it, too."""

@@ -102,3 +102,16 @@ def test_deep_chains_are_differentiated_followed_and_deleted(depth):
     del graph, x, y, dx
     gc.collect()
     assert gone() is None
+
+
+def test_a_difference_tells_what_is_gone_in_both() -> None:
+    graph = fb.Graph()
+    with graph.as_default():
+        with graph.transaction("one"):
+            a = fb.constant(1.0, name="a")
+        with graph.transaction("two"):
+            fb.negative(a, name="b")
+        graph.remove_owner("one")
+        before = graph.snapshot()
+        graph.remove_owner("two")
+    assert str(graph.diff(before)) == "- b: negative(a) float32 ()"

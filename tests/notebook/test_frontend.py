@@ -51,6 +51,15 @@ def test_deleting_a_cell_is_not_taken_back(cell: Notebook) -> None:
     assert cells(cell) == {}
 
 
+def test_undo_does_not_bring_back_what_a_deleted_cell_had(cell: Notebook) -> None:
+    cell("%%flow --name net\ny = fb.constant(1.0)", "one")
+    cell("%%flow --name use\nz = fb.constant(2.0)", "two")
+    cell("%%flow --name net\nz = fb.constant(3.0)", "two")  # takes over
+    cell("pass", "three", deleted=["one"])
+    assert cell("%flow undo", "three").ok
+    assert cells(cell) == {"use": ["z"]}
+
+
 def test_a_name_belongs_to_the_cell_that_ran_last(cell: Notebook) -> None:
     cell(NET.format("net"), "one")
     cell("%%flow --name net\nw = fb.Variable(2.0)", "two")
