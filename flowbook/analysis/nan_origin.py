@@ -40,7 +40,8 @@ def nan_origin(
     trace: Trace | None = None,
     run: int | None = None,
 ) -> NanOrigin | None:
-    """The first node that made a value that is not finite from finite ones, on the way to ``fetches``; else ``None``.
+    """The first node that made a value that is not finite from finite ones, on the way to ``fetches``, or to what
+    they write into variables; ``None`` when all of these are finite.
 
     ``fetches``, ``feeds``: as in ``session.run``; any shapes and dtypes. ``session``: whose variables; default, a new
     one, with initial values. ``run``: the run counter whose random numbers to draw; default, that of the session's
@@ -94,8 +95,9 @@ def _graph_of(fetches: Any) -> Any:
 
 
 def _starts(recording: Recording) -> list[Place]:
-    """The first element that is not finite, nan before inf, of each fetch, or of what the failing step was given."""
-    slots = [(recording, slot) for slot in recording.plan.fetches]
+    """The first element that is not finite, nan before inf, of each fetch, of each variable's new value, or of what
+    the failing step was given."""
+    slots = [(recording, slot) for slot in (*recording.plan.fetches, *(slot for _, slot in recording.plan.writes))]
     inner, step = recording, recording.stopped
     while step is not None:
         slots.extend((inner, slot) for slot in step.inputs)

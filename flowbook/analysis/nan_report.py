@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from flowbook.graph.node import Node, Origin
 _LONG = 6  # names of a path that are shown; of a longer one its ends
 
 
-class Operand(NamedTuple):
+@dataclass(frozen=True, repr=False, eq=False)  # arrays have no one answer to ==
+class Operand:
     """What an element was computed from: ``label`` (``x[0, :]``) and the elements (a 1-D array)."""
 
     label: str
@@ -37,7 +39,8 @@ class Operand(NamedTuple):
         return text + (f", {bad} not finite" if bad else "")
 
 
-class NanOrigin(NamedTuple):
+@dataclass(frozen=True, repr=False, eq=False)
+class NanOrigin:
     """Where a nan or an infinity was made; the result of `nan_origin`. Printed it is a short text.
 
     ``node``: the `Node` that made it (of a feed, constant or variable: the one that holds it; ``None`` for a copy

@@ -173,6 +173,8 @@ def _logsumexp(case: Case) -> Broken | None:
 
 def _softmax(case: Case) -> Broken | None:
     x = case.floats[-1]
+    if not x.size:
+        return None
     if np.isneginf(x).all() or np.isposinf(x).any():
         what = "whose logits are all -inf" if np.isneginf(x).all() else "with a logit of inf"
         return Broken(f"{case.op} of a row {what}", "leave at least one entry unmasked; mask with -1e9, not -inf")

@@ -160,16 +160,22 @@ def _sparse_loss_grad(operands: Any, attrs: Mapping[str, Any], place: tuple[int,
     return [_under(dy, place[:-1]), _under(labels, place[:-1]), _first(logits.shape, place[:-1])]
 
 
-def _adjoint(*asked: tuple[str, Sequence[int | str]] | None) -> Callable[..., list[Indices]]:
-    """Of each operand: the operation that is its gradient, and its operands (a number: ones like that operand)."""
+def _adjoint(*asked: tuple[str, Sequence[int | str]] | str | None) -> Callable[..., list[Indices]]:
+    """Of each operand: the operation that is its gradient, and its operands (a number: ones like that operand).
+
+    ``"channel"``: all that has the same last coordinate, since zeros of the padding are multiplied with it, too.
+    """
 
     def found(operands: Any, attrs: Mapping[str, Any], place: tuple[int, ...], result: Any) -> list[Indices]:
         chosen = np.zeros(result.shape)
         chosen[place] = 1.0
         parts: list[Indices] = []
-        for each in asked:
+        for operand, each in zip(operands, asked, strict=True):
             if each is None:
                 parts.append(None)
+                continue
+            if isinstance(each, str):
+                parts.append(np.arange(operand.size).reshape(operand.shape)[..., place[-1]].reshape(-1))
                 continue
             op, inputs = each
             ones = [chosen if part == "dy" else np.ones(operands[int(part)].shape) for part in inputs]
@@ -188,9 +194,9 @@ _SPECIAL: dict[str, Callable[..., list[Indices]]] = {
     "softmax_cross_entropy": _dense_loss,
     "sparse_softmax_cross_entropy": _sparse_loss,
     "sparse_softmax_cross_entropy_grad": _sparse_loss_grad,
-    "conv2d": _adjoint(("conv2d_grad_input", ("dy", 1, 0)), ("conv2d_grad_filters", (0, "dy", 1))),
+    "conv2d": _adjoint(("conv2d_grad_input", ("dy", 1, 0)), "channel"),
     "conv2d_grad_input": _adjoint(("conv2d", ("dy", 1)), ("conv2d_grad_filters", ("dy", 0, 1)), None),
-    "conv2d_grad_filters": _adjoint(("conv2d_grad_input", (1, "dy", 0)), ("conv2d", (0, "dy")), None),
+    "conv2d_grad_filters": _adjoint(("conv2d_grad_input", (1, "dy", 0)), "channel", None),
     "max_pool": _adjoint(("avg_pool_grad", ("dy", 0))),
     "avg_pool": _adjoint(("avg_pool_grad", ("dy", 0))),
     "avg_pool_grad": _adjoint(("avg_pool", ("dy",)), None),

@@ -10,6 +10,7 @@ from flowbook.notebook.commands import Results, debug, devices, diff, reset, run
 from flowbook.notebook.gradview import GradView, grad
 from flowbook.notebook.marks import breakpoint, watch
 from flowbook.notebook.view import CellView
+from flowbook.notebook.why import why
 
 __all__ = [
     "CellView",
@@ -27,4 +28,5 @@ __all__ = [
     "undo",
     "variables",
     "watch",
+    "why",
 ]
