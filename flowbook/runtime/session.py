@@ -264,7 +264,9 @@ class Session:
     def _variables(self, variables: Sequence[Any] | None) -> list[Variable]:
         if variables is None:
             return self.graph.variables
-        found = [resolve(self.graph, each) for each in _listed(variables)]
+        known = {each.name: each for each in self.graph.variables}  # an op of another cell may have the name, too
+        listed = [known.get(each, each) if isinstance(each, str) else each for each in _listed(variables)]
+        found = [resolve(self.graph, each) for each in listed]
         for each in found:
             if not isinstance(each, Variable):
                 raise ArgumentError(f"'{each.name}' is not a Variable")

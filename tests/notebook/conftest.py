@@ -10,9 +10,11 @@ from typing import Any, NamedTuple
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
+from jupyter_client.manager import start_new_kernel
 from traitlets.config import Config
 
 import flowbook as fb
+from tests.notebook.kernels import SETUP, Kernel
 
 
 class Ran(NamedTuple):
@@ -82,3 +84,20 @@ def shell(one_shell: InteractiveShell) -> Iterator[InteractiveShell]:
 def cell(shell: InteractiveShell) -> Notebook:
     shell.run_cell("import flowbook as fb\nimport numpy as np")
     return Notebook(shell)
+
+
+@pytest.fixture(scope="module")
+def started() -> Iterator[Kernel]:
+    manager, client = start_new_kernel(kernel_name="python3", extra_arguments=["--log-level=ERROR"])
+    yield Kernel(client)
+    client.stop_channels()
+    manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture
+def kernel(started: Kernel) -> Kernel:
+    started("%reset -f")
+    started("%unload_ext flowbook")
+    assert started(SETUP)["status"] == "ok"
+    started("fb.reset_default_graph()")
+    return started

@@ -2,73 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import nbformat
 import pytest
-from jupyter_client.manager import start_new_kernel
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat.v4 import new_code_cell, new_notebook
 
-SETUP = "%load_ext flowbook\nimport numpy as np\nimport flowbook as fb"
-NODES = "print([node.name for node in fb.get_default_graph().nodes])"
-
-
-class Kernel:
-    """A kernel and the messages a front end would send."""
-
-    def __init__(self, client: Any) -> None:
-        self.client = client
-
-    def __call__(self, source: str, cell_id: str | None = None, deleted: list[str] | None = None) -> dict[str, Any]:
-        content = {
-            "code": source,
-            "silent": False,
-            "store_history": True,
-            "user_expressions": {},
-            "allow_stdin": False,
-            "stop_on_error": False,
-        }
-        message = self.client.session.msg("execute_request", content)
-        message["metadata"] = {"deletedCells": deleted or [], **({"cellId": cell_id} if cell_id else {})}
-        self.client.shell_channel.send(message)
-        found: dict[str, Any] = {"text": "", "data": []}
-        while True:
-            reply = self.client.get_iopub_msg(timeout=60)
-            if reply["parent_header"].get("msg_id") != message["header"]["msg_id"]:
-                continue
-            kind, body = reply["msg_type"], reply["content"]
-            if kind == "stream":
-                found["text"] += body["text"]
-            elif kind in ("display_data", "execute_result"):
-                found["data"].append(body["data"])
-            elif kind == "error":
-                found["error"] = body
-            elif kind == "status" and body["execution_state"] == "idle":
-                break
-        while reply["msg_type"] != "execute_reply" or reply["parent_header"]["msg_id"] != message["header"]["msg_id"]:
-            reply = self.client.get_shell_msg(timeout=60)
-        found["status"] = reply["content"]["status"]
-        return found
-
-
-@pytest.fixture(scope="module")
-def started() -> Iterator[Kernel]:
-    manager, client = start_new_kernel(kernel_name="python3", extra_arguments=["--log-level=ERROR"])
-    yield Kernel(client)
-    client.stop_channels()
-    manager.shutdown_kernel(now=True)
-
-
-@pytest.fixture
-def kernel(started: Kernel) -> Kernel:
-    started("%reset -f")
-    started("%unload_ext flowbook")
-    assert started(SETUP)["status"] == "ok"
-    started("fb.reset_default_graph()")
-    return started
+from tests.notebook.kernels import NODES, SETUP, Kernel
 
 
 def test_a_front_ends_cells_own_nodes(kernel: Kernel) -> None:
