@@ -120,6 +120,14 @@ class Shell:
         return error
 
 
+def use(graph: fb.Graph) -> None:
+    """Train a little in the notebook's session, so that variables have other values than their first ones."""
+    session = fb.notebook.session(graph)
+    for node in trainings(graph):
+        with suppress(FlowError):  # stale, or sizes that do not fit: it changed nothing
+            session.run(node, feeds(graph, 4))
+
+
 class Notebook:
     """A document, and the shell it is run in; every event is followed by a look whether all is consistent."""
 
@@ -205,11 +213,7 @@ class Notebook:
             self.runs.pop(cell, None)
 
     def use(self) -> None:
-        """Train a little, so that variables have other values than their first ones."""
-        session = fb.notebook.session(self.graph)
-        for node in trainings(self.graph):
-            with suppress(FlowError):  # stale, or sizes that do not fit: it changed nothing
-                session.run(node, feeds(self.graph, 4))
+        use(self.graph)
 
     # -------------------------------------------------------------------------------------------- the end
 

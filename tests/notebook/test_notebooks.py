@@ -43,14 +43,14 @@ def picking(data: Any) -> Pick:
     return lambda choices: data.draw(st.sampled_from(choices))
 
 
-@settings(max_examples=100)
+@settings(max_examples=300)
 @given(st.data())
 def test_any_order_of_events_ends_as_a_fresh_run(one_shell: InteractiveShell, loaded: None, data: Any) -> None:
     play(one_shell, picking(data), 14)
 
 
 @pytest.mark.slow
-@settings(max_examples=1500)
+@settings(max_examples=2000)
 @given(st.data())
 def test_many_orders_of_many_events_end_as_a_fresh_run(one_shell: InteractiveShell, loaded: None, data: Any) -> None:
     play(one_shell, picking(data), 40)
