@@ -275,7 +275,9 @@ def undo(graph: Graph) -> Commit:
     undone = commit.journal
     for node, record in undone.records.items():
         taken = graph._variables.get(node.name)
-        if record is not None and record.op.name == "variable" and taken is not None and taken.owner is not node.owner:
+        if record is None or record.op.name != "variable" or taken is None or taken in undone.records:
+            continue  # what the commit itself made goes with it
+        if taken.owner is not node.owner:
             raise GraphError(
                 f"the commit of {graph._owners[commit.owner].label} cannot be undone: "
                 f"{taken.owner.label} defines Variable '{node.name}' now"

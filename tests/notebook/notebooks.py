@@ -186,7 +186,8 @@ class Notebook:
             self.undoable = cell, hash_before
         owner, after = source.owner(cell), self.places()
         self.named.setdefault(owner, set()).add(cell)
-        if len(self.named[owner]) == 1:  # else it takes the place of the other one
+        shared = any(cell in cells and len(cells) > 1 for cells in self.named.values())
+        if not shared:  # else it may take the place of the other one, or go back to its own
             assert [each for each in places if each in after] == [each for each in after if each in places], "moved"
         if self.owners.get(owner, cell) != cell:
             self.runs.pop(self.owners[owner], None)

@@ -79,3 +79,13 @@ def test_a_new_name_alone_is_a_change_that_is_taken_back(cell: Notebook) -> None
     assert [*cells(cell)] == ["one", "use"]
     cell("%flow undo", "three")
     assert [*cells(cell)] == ["net", "use"]
+
+
+def test_a_name_that_was_taken_over_with_a_variable_is_given_back(cell: Notebook) -> None:
+    cell("%%flow --name one\nw = fb.Variable(1.0)", "one")
+    cell("%%flow --name two\ny = w * 2.0", "two")
+    before = cells(cell)
+    assert cell("%%flow --name two\nw = fb.Variable(1.0)", "one").ok
+    assert cells(cell) == {"two": ["w"]}
+    assert cell("%flow undo", "three").ok
+    assert cells(cell) == before
