@@ -43,9 +43,9 @@ globals().update({name: definition.builder for name, definition in REGISTRY.item
 # What is not needed to build and run a graph is imported when it is first used.
 _LAZY = {
     "check_gradients": "flowbook.analysis.check_gradients:check_gradients",
-    "nan_origin": "flowbook.analysis.nan_origin:nan_origin",
     "load_graph": "flowbook.interchange.saved_graph:load_graph",
     "load_repro": "flowbook.interchange.repro:load_repro",
+    "nan_origin": "flowbook.analysis.nan_origin:nan_origin",
     "save_graph": "flowbook.interchange.saved_graph:save_graph",
     "save_repro": "flowbook.interchange.repro:save_repro",
     "nn": "flowbook.nn",
