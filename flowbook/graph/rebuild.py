@@ -25,6 +25,7 @@ def rebuild(graph: Graph, journal: Journal, derivation: Derivation, *, draft: bo
     journal.note_owner(owner)
     state, records = derivation.state(), {node: node.current for node in derivation.nodes}
     table, counters, seq = dict(owner.nodes), dict(owner.counters), owner.seq
+    gone = set(owner.gone.values())
     outputs = [node for node in derivation.outputs if node in records]
     kept = {node for node in outputs if not draft or derivation.was_renamed(node)}
     for node in records:
@@ -48,7 +49,7 @@ def rebuild(graph: Graph, journal: Journal, derivation: Derivation, *, draft: bo
         return
     finally:
         graph._owner = outer
-    _hand_over(derivation, owner, [*state[1]], kept, set(records))
+    _hand_over(derivation, owner, [*state[1]], kept, set(records), gone)
     _renumber(journal, owner, set(derivation.nodes), min((each.seq for each in records.values()), default=seq))
 
 
@@ -63,8 +64,10 @@ def name_again(graph: Graph, journal: Journal, owner: Owner) -> None:
             built.update(derivation.nodes)
 
 
-def _hand_over(derivation: Derivation, owner: Owner, old: list[Node | None], kept: set[Node], made: set[Node]) -> None:
-    """Give the records of the new outputs to the old handles."""
+def _hand_over(
+    derivation: Derivation, owner: Owner, old: list[Node | None], kept: set[Node], made: set[Node], gone: set[Node]
+) -> None:
+    """Give the records of the new outputs to the old handles. Those that were ``gone`` before stay so."""
     new = set(derivation.nodes)
     pairs = {
         after: before
@@ -81,7 +84,10 @@ def _hand_over(derivation: Derivation, owner: Owner, old: list[Node | None], kep
         before.hold(after.record)
         owner.nodes[before.name] = before
         after.hold(None)
-        after.moved = before
+        if after in gone:  # a key of its own, which building took for a moment
+            owner.gone[after.name] = after
+        else:
+            after.moved = before
     derivation.replace(pairs)
     redirect(derivation.nodes, pairs)
     aliases: dict[Node, Node] = {}

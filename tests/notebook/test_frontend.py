@@ -89,3 +89,17 @@ def test_a_name_that_was_taken_over_with_a_variable_is_given_back(cell: Notebook
     assert cells(cell) == {"two": ["w"]}
     assert cell("%flow undo", "three").ok
     assert cells(cell) == before
+
+
+def test_what_was_gone_stays_gone_when_a_derivation_is_built_again(cell: Notebook) -> None:
+    cell("%%flow --name net\nw = fb.Variable(2.0)\ny = fb.square(w)", "one")
+    cell("dw, = fb.gradients(y, [w])", "two")  # a plain cell, so it is called gradients/w
+    cell("%%flow --name use\nz = dw * 1.0", "three")
+    cell("%%flow\ndw, = fb.gradients(y, [w])", "two")
+    assert cell.names["z"].node.stale
+    cell("%%flow --name net\nw = fb.Variable(2.0)\ny = fb.exp(w)", "one")
+    check(cell.graph)
+    assert cell.names["z"].node.stale and cell.names["z"].node.inputs[0] is not cell.names["dw"]
+    cell("%flow undo", "four")
+    check(cell.graph)
+    assert "is gone" in cell.names["z"].node.stale
