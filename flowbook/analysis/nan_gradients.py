@@ -43,6 +43,7 @@ DERIVATIVES = {
     "var": "2 (x - mean(x)) / n",
     "std": "(x - mean(x)) / (n std(x))",
 }
+_NO_POLE = frozenset({"exp", "exp2", "square", "mean", "var", "std", "sinh", "cosh"})  # an eps would not help
 SAFE = "choose a safe x before the function, too: where(ok, f(where(ok, x, 1.0)), 0.0)"
 
 
@@ -148,9 +149,9 @@ def gradient_hint(place: Place) -> str | None:
     step = place.recording.maker(place.slot)
     chain = forwards(step.node if step is not None else None)
     root = chain[-1] if len(chain) > 1 else None
-    if root is None or root.op not in DERIVATIVES or root.op in ("exp", "square", "mean", "sinh", "cosh"):
+    if root is None or root.op not in DERIVATIVES or root.op in _NO_POLE:
         return None
-    call = "x / (y + eps)" if root.op == "divide" else f"{root.op}(x + eps)"
+    call = {"divide": "x / (y + eps)", "power": "power(x + eps, y)"}.get(root.op, f"{root.op}(x + eps)")
     return f"the derivative of '{root.name}' has no finite value there: keep away from that point, as {call} does"
 
 

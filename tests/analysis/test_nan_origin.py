@@ -90,6 +90,24 @@ def test_text_of_a_long_path_shows_its_ends() -> None:
     assert "  path:     'y0' > 'y1' > 'y2' > (4 more) > 'y7' > 'y8'\n" in repr(found)
 
 
+@pytest.mark.parametrize(
+    ("build", "advice"),
+    [
+        (lambda x, one: fb.sqrt(x, name="y"), "as sqrt(x + eps) does"),
+        (lambda x, one: fb.power(x, 0.5, name="y"), "as power(x + eps, y) does"),
+        (lambda x, one: fb.divide(one, x, name="y"), "as x / (y + eps) does"),
+    ],
+)
+def test_advice_for_a_gradient_is_about_the_forward_node(build, advice) -> None:
+    with fb.Graph().as_default():
+        x, feeds = vector(0.0)
+        one = fb.constant([1.0])
+        y = build(x, one)
+        found = fb.nan_origin(derivative(y, one if y.node.op == "divide" else x), feeds)
+    assert found.node.forward.name == "y"
+    assert found.hint.endswith(advice)
+
+
 # ------------------------------------------------------------------------------------------------ the trap of where
 
 
