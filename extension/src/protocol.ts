@@ -175,7 +175,7 @@ export interface Histogram {
  * 0 when all elements are here.
  */
 export interface Sample {
-  data: Float64Array;
+  data: Float32Array | Float64Array;
   shape: number[];
   starts: number[];
   strides: number[];

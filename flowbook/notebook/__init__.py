@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from flowbook.notebook.cells import run_cell
 from flowbook.notebook.commands import Results, debug, devices, diff, reset, run, session, undo, variables
+from flowbook.notebook.export import export
 from flowbook.notebook.gradview import GradView, grad
 from flowbook.notebook.marks import breakpoint, watch
 from flowbook.notebook.view import CellView
@@ -20,6 +21,7 @@ __all__ = [
     "debug",
     "devices",
     "diff",
+    "export",
     "grad",
     "reset",
     "run",

@@ -26,6 +26,7 @@ Uint8 = Annotated[Any, "Uint8Array"]
 Int32 = Annotated[Any, "Int32Array"]
 Float32 = Annotated[Any, "Float32Array"]
 Float64 = Annotated[Any, "Float64Array"]
+Floats = Annotated[Any, "Float32Array | Float64Array"]
 
 # ------------------------------------------------------------------------------------------------ of a graph
 
@@ -199,7 +200,7 @@ class Sample(TypedDict):
     0 when all elements are here.
     """
 
-    data: Float64
+    data: Floats
     shape: list[int]
     starts: list[int]
     strides: list[int]

@@ -1,0 +1,55 @@
+/** Messages as they travel: JSON with the typed arrays beside it (`pack` of flowbook/notebook/protocol.py). */
+
+import type { ToView } from "./protocol";
+
+const ARRAYS = {
+  uint8: Uint8Array,
+  int32: Int32Array,
+  float32: Float32Array,
+  float64: Float64Array,
+} as const;
+
+/** A packed message, as `export.py` writes it: the JSON, and the arrays' bytes in Base64. */
+export interface Packed {
+  message: unknown;
+  buffers: string[];
+}
+
+/** The message that was packed; every array gets memory of its own, as a received buffer may not be aligned. */
+export function unpack(message: unknown, buffers: readonly DataView[]): ToView {
+  return walk(message, buffers) as ToView;
+}
+
+export function unpackBase64(packed: Packed): ToView {
+  return unpack(packed.message, packed.buffers.map(fromBase64));
+}
+
+function walk(value: unknown, buffers: readonly DataView[]): unknown {
+  if (Array.isArray(value)) {
+    return value.map((each) => walk(each, buffers));
+  }
+  if (value === null || typeof value !== "object") {
+    return value;
+  }
+  const entries = value as Record<string, unknown>;
+  const kind = entries["array"];
+  const at = entries["at"];
+  if (typeof kind === "string" && typeof at === "number" && kind in ARRAYS) {
+    const bytes = buffers[at];
+    if (!bytes) {
+      throw new Error(`the message refers to array ${at}, but has ${buffers.length}`);
+    }
+    const copy = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
+    return new ARRAYS[kind as keyof typeof ARRAYS](copy as ArrayBuffer);
+  }
+  return Object.fromEntries(Object.entries(entries).map(([key, each]) => [key, walk(each, buffers)]));
+}
+
+function fromBase64(text: string): DataView {
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let index = 0; index < binary.length; index += 1) {
+    bytes[index] = binary.charCodeAt(index);
+  }
+  return new DataView(bytes.buffer);
+}

@@ -1,0 +1,23 @@
+/** The exported file: the page has the recording in it, and a player answers the buttons. */
+
+import { type Packed, unpackBase64 } from "../codec";
+import { WorkerEngine } from "../layout/layouter";
+import { Player } from "../player";
+import { View } from "../view/view";
+
+const PAGE = "html,body{margin:0;height:100%;overflow:hidden}.fb-page .fb-view{height:100vh;border:0;border-radius:0}";
+
+function main(): void {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(PAGE);
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+  const text = document.getElementById("flowbook-recording")?.textContent ?? "[]";
+  const messages = (JSON.parse(text) as Packed[]).map(unpackBase64);
+  const home = document.getElementById("flowbook-view")!;
+  home.replaceChildren();
+  home.className = "fb-page";
+  const view = new View(home, new Player(messages), new WorkerEngine().run, { alone: true });
+  view.root.focus();
+}
+
+main();

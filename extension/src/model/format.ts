@@ -1,0 +1,72 @@
+/** Numbers, sizes and shapes as short text. */
+
+import type { GraphNode, Spec } from "../protocol";
+
+/** Four significant digits, as the kernel writes them; a true minus sign. */
+export function number(value: number | null | undefined, digits = 4): string {
+  if (value === null || value === undefined) {
+    return "–";
+  }
+  if (!Number.isFinite(value)) {
+    return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "−inf";
+  }
+  if (value === 0) {
+    return "0";
+  }
+  const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e6) {
+    return minus(String(value));
+  }
+  if (size >= 1e5 || size < 1e-3) {
+    const [mantissa = "", exponent = ""] = value.toExponential(digits - 1).split("e");
+    return minus(`${mantissa.replace(/\.?0+$/, "")}e${exponent.replace("+", "")}`);
+  }
+  return minus(String(Number(value.toPrecision(digits))));
+}
+
+function minus(text: string): string {
+  return text.replaceAll("-", "−");
+}
+
+export function milliseconds(value: number): string {
+  if (value >= 1000) {
+    return `${number(value / 1000, 3)} s`;
+  }
+  return value >= 0.1 ? `${value.toFixed(value >= 10 ? 1 : 2)} ms` : `${(value * 1000).toFixed(value < 0.01 ? 1 : 0)} µs`;
+}
+
+export function bytes(value: number): string {
+  const units = ["B", "KB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit ? number(value, 3) : value} ${units[unit]}`;
+}
+
+export function shape(dims: Spec["shape"]): string {
+  if (dims === null) {
+    return "(…)";
+  }
+  const texts = dims.map((each) => (each === null ? "?" : String(each)));
+  return texts.length === 1 ? `(${texts[0]},)` : `(${texts.join(", ")})`;
+}
+
+/** The dtype is left out where it is the usual one. */
+export function spec(each: Spec): string {
+  return each.dtype === "float32" ? shape(each.shape) : `${each.dtype} ${shape(each.shape)}`;
+}
+
+export function specs(node: GraphNode): string {
+  return node.outputs.map(spec).join(", ");
+}
+
+export function title(node: GraphNode): string {
+  const inside = (node.scope?.join("/") ?? "").length;
+  return inside ? node.name.slice(inside + 1) : node.name;
+}
+
+export function plural(count: number, noun: string): string {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}

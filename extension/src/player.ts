@@ -1,0 +1,217 @@
+/**
+ * A host for a recorded run: it answers the buttons from the recording, as a kernel would from a live run.
+ *
+ * What a view is told depends on the position alone, so going back gives exactly the picture that was there before.
+ */
+
+import type { Host } from "./host";
+import type { Events, RunMessage, States, ToKernel, ToView } from "./protocol";
+
+const RUNNING = 2;
+const FINISHED = 3;
+
+export class Player implements Host {
+  private readonly listeners = new Set<(message: ToView) => void>();
+  private readonly run: RunMessage | undefined;
+  /** For each position: how many events have happened by then. */
+  private readonly ends: number[] = [];
+  /** The node that finishes at each position. */
+  private readonly order: number[] = [];
+  private readonly events: Events | undefined;
+  private position = 0;
+  private timer: ReturnType<typeof setInterval> | undefined;
+  /** Nodes with a breakpoint, by its number. */
+  private readonly breakpoints = new Map<number, { pattern: string; node: number }>();
+  private readonly names: readonly string[];
+
+  constructor(
+    private readonly recorded: readonly ToView[],
+    private readonly interval = 120,
+  ) {
+    const graph = recorded.find((each) => each.type === "graph");
+    this.names = graph?.type === "graph" ? graph.nodes.map((each) => each.name) : [];
+    for (const each of recorded) {
+      if (each.type === "run") {
+        this.run = each;
+      } else if (each.type === "events") {
+        this.events = each;
+      }
+    }
+    this.findPositions();
+    this.position = this.order.length;
+  }
+
+  onMessage(listener: (message: ToView) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  send(message: ToKernel): void {
+    switch (message.type) {
+      case "hello":
+        this.recorded.forEach((each) => this.emit(each));
+        return this.tell();
+      case "step":
+      case "into":
+        return this.go(this.position + 1);
+      case "back":
+        return this.go(this.position - 1);
+      case "over":
+      case "out":
+        return this.go(this.endOfScope());
+      case "restart":
+        return this.go(0);
+      case "stop":
+        return this.go(this.order.length);
+      case "pause":
+        return this.halt();
+      case "continue":
+        return this.play();
+      case "run_to":
+        return this.runTo(message.node, message.position);
+      case "set_breakpoint":
+        return this.setBreakpoint(message.pattern);
+      case "clear_breakpoint":
+        this.breakpoints.delete(message.id);
+        return this.tellBreakpoints();
+      default: // a recording has no more to say of a node, and cannot compute
+    }
+  }
+
+  /** A position is reached when a node has finished, and all that follows at once (ready, released) has happened. */
+  private findPositions(): void {
+    const { state, node } = this.events ?? { state: new Uint8Array(), node: new Int32Array() };
+    let index = 0;
+    while (index < state.length && state[index]! < RUNNING) {
+      index += 1;
+    }
+    this.ends.push(index);
+    while (index < state.length) {
+      if (state[index] === FINISHED) {
+        this.order.push(node[index]!);
+        index += 1;
+        while (index < state.length && state[index] !== RUNNING && state[index] !== FINISHED) {
+          index += 1;
+        }
+        this.ends.push(index);
+      } else {
+        index += 1;
+      }
+    }
+  }
+
+  private go(position: number): void {
+    this.halt(false);
+    this.move(position);
+  }
+
+  private move(position: number): void {
+    this.position = Math.max(0, Math.min(this.order.length, position));
+    this.tell();
+  }
+
+  private runTo(node: number | undefined, position: number | undefined): void {
+    if (position !== undefined) {
+      return this.go(position);
+    }
+    const found = this.order.indexOf(node ?? -1);
+    if (found >= 0) {
+      this.go(found + 1);
+    }
+  }
+
+  /** On to the first position whose next node is in no scope of the next one now. */
+  private endOfScope(): number {
+    const scopeAt = (position: number) => this.names[this.order[position] ?? -1]?.replace(/\/?[^/]*$/, "");
+    const scope = scopeAt(this.position);
+    let position = this.position + 1;
+    while (scope && position < this.order.length && `${scopeAt(position)}/`.startsWith(`${scope}/`)) {
+      position += 1;
+    }
+    return position;
+  }
+
+  private play(): void {
+    this.halt(false);
+    if (this.position >= this.order.length) {
+      this.position = 0;
+    }
+    // A run of thousands of nodes takes no longer than a minute to watch.
+    const stride = Math.max(1, Math.round(this.order.length / 500));
+    this.timer = setInterval(() => {
+      let position = this.position;
+      for (let count = 0; count < stride && position < this.order.length; count += 1) {
+        position += 1;
+        if (this.isStop(position)) {
+          break;
+        }
+      }
+      if (position >= this.order.length || this.isStop(position)) {
+        this.halt(false);
+      }
+      this.move(position);
+    }, this.interval);
+    this.tell();
+  }
+
+  private isStop(position: number): boolean {
+    const next = this.order[position];
+    return [...this.breakpoints.values()].some((each) => each.node === next);
+  }
+
+  private halt(tell = true): void {
+    clearInterval(this.timer);
+    this.timer = undefined;
+    if (tell) {
+      this.tell();
+    }
+  }
+
+  private setBreakpoint(pattern: string): void {
+    const node = this.names.indexOf(pattern);
+    if (node >= 0) {
+      const id = Math.max(0, ...this.breakpoints.keys()) + 1;
+      this.breakpoints.set(id, { pattern, node });
+      this.tellBreakpoints();
+    }
+  }
+
+  private tellBreakpoints(): void {
+    const breakpoints = [...this.breakpoints].map(([id, { pattern, node }]) => ({
+      id,
+      pattern,
+      when: null,
+      nodes: [node],
+    }));
+    this.emit({ type: "breakpoints", breakpoints });
+  }
+
+  private tell(): void {
+    const now = new Map<number, number>();
+    const end = this.ends[this.position] ?? 0;
+    for (let index = 0; index < end; index += 1) {
+      now.set(this.events!.node[index]!, this.events!.state[index]!);
+    }
+    const ended = this.position >= this.order.length;
+    const failed = ended && this.run?.failed !== undefined;
+    const mode = this.timer !== undefined ? "running" : failed ? "failed" : ended ? "done" : "paused";
+    const next = failed ? this.run?.failed?.node : this.order[this.position];
+    const states: States = {
+      type: "states",
+      node: Int32Array.from(now.keys()),
+      state: Uint8Array.from(now.values()),
+      all: true,
+      mode,
+      position: this.position,
+      count: this.order.length,
+    };
+    if (next !== undefined) {
+      states.next = next;
+    }
+    this.emit(states);
+  }
+
+  private emit(message: ToView): void {
+    this.listeners.forEach((listener) => listener(message));
+  }
+}

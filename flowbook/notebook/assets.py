@@ -1,0 +1,34 @@
+"""The built view, as text for a page or a widget. Its sources are in `extension/`; ``make extension`` builds it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[1] / "static"
+
+
+@cache
+def page() -> str:
+    """The script of an exported page."""
+    return _layout() + _text("page.js")
+
+
+@cache
+def widget() -> str:
+    """The module of the live widget, for anywidget's ``_esm``."""
+    return _layout() + _text("widget.js")
+
+
+@cache
+def _layout() -> str:
+    """The program of the layout worker, packed, as a constant in front of the bundles: a worker starts from a text, so
+    nothing is fetched."""
+    packed = base64.b64encode(gzip.compress((FOLDER / "layout.js").read_bytes(), mtime=0)).decode()
+    return f'const FLOWBOOK_LAYOUT="{packed}";\n'
+
+
+def _text(name: str) -> str:
+    return (FOLDER / name).read_bytes().decode()
