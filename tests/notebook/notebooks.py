@@ -16,7 +16,7 @@ from flowbook.graph.check import check
 from flowbook.notebook.frontend import FrontEnd
 from tests.notebook.conftest import sent
 from tests.notebook.outcome import feeds, trainings
-from tests.notebook.writing import Pick, Source, edited, source
+from tests.notebook.writing import Pick, Source, edited, kind, source
 
 EVENTS = ["run"] * 4 + ["edit"] * 4 + ["again", "insert", "insert", "delete", "undo", "use", "move"]
 
@@ -79,6 +79,13 @@ def _keys(value: Any) -> Any:
     if isinstance(value, fb.Tensor):
         return value.node.live.key, value.index
     return value.live.key if isinstance(value, fb.Node) else type(value).__name__
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two names are bound to the same thing; handles of one key are, also a draft's that became another."""
+    if isinstance(a, fb.Tensor) and isinstance(b, fb.Tensor):
+        return a.node.live is b.node.live and a.index == b.index
+    return a is b
 
 
 class Shell:
@@ -145,20 +152,20 @@ class Notebook:
 
     def event(self, pick: Pick) -> None:
         document = self.document
-        kind = pick(EVENTS) if document.cells else "insert"
-        cell = document.insert(pick) if kind == "insert" else pick(document.cells)
-        if kind == "edit":
+        what = pick(EVENTS) if document.cells else "insert"
+        cell = document.insert(pick) if what == "insert" else pick(document.cells)
+        if what == "edit":
             document.edit(pick, cell)
-        if kind in ("edit", "insert", "run", "again"):
+        if what in ("edit", "insert", "run", "again"):
             if pick(range(6)):
                 self.run(cell)
-        elif kind == "delete":
+        elif what == "delete":
             self.delete(cell)
-        elif kind == "move":
+        elif what == "move":
             document.move(pick, cell)
-        elif kind == "undo":
+        elif what == "undo":
             self.undo()
-        elif kind == "use":
+        elif what == "use":
             self.use()
         check(self.graph)
 
@@ -174,6 +181,7 @@ class Notebook:
         source = self.document.sources[cell]
         self.send("pass", None)
         hash_before, commit, names, places = self.graph.hash, self.graph.last_commit, self.shell.names, self.places()
+        stale = any(node.stale for node in self.graph.nodes)
         error = self.send(source.text, cell)
         if error is not None:
             assert self.graph.hash == hash_before, "a cell that failed changed the graph"
@@ -192,9 +200,26 @@ class Notebook:
         if self.owners.get(owner, cell) != cell:
             self.runs.pop(self.owners[owner], None)
         self.owners = {name: each for name, each in self.owners.items() if each != cell} | {owner: cell}
-        bound = {name: self.shell.names.get(name) for name in source.writes}
-        self.runs[cell] = Run(source, {name: names.get(name) for name in source.reads}, bound)
+        run = Run(
+            source,
+            {name: names.get(name) for name in source.reads},
+            {name: self.shell.names.get(name) for name in source.writes},
+        )
+        if not stale and self._same(cell, run):
+            assert self.graph.hash == hash_before, "the same again changed the graph"
+            assert _keys(run.bound) == _keys(self.runs[cell].bound)
+            assert all(same(value, self.runs[cell].bound[name]) for name, value in run.bound.items() if not kind(name))
+        self.runs[cell] = run
         return None
+
+    def _same(self, cell: str, run: Run) -> bool:
+        """Whether a run had nothing to change: the cell ran so before, and was not touched since then."""
+        before = self.runs.get(cell)
+        return (
+            before is not None
+            and before.source == run.source
+            and all(value is before.reads[name] for name, value in run.reads.items())
+        )
 
     def delete(self, cell: str) -> None:
         self.document.delete(cell)
@@ -249,14 +274,14 @@ class Notebook:
         run, wanted = self.runs.get(cell), self._wanted(cell)
         if run is None or run.source != self.document.sources[cell]:
             return True
-        if any(run.reads.get(name) is not value for name, value in wanted.items()):
+        if any(not same(run.reads.get(name), value) for name, value in wanted.items()):
             return True
         return any(node.stale for node in self.graph.owned(run.source.owner(cell)))
 
     def _run_alone(self, cell: str) -> bool:
         """Run a cell, unless another one assigned the names that it reads since then."""
         wanted = self._wanted(cell)
-        return all(self.shell.names.get(name) is wanted[name] for name in wanted) and self.run(cell) is None
+        return all(same(self.shell.names.get(name), wanted[name]) for name in wanted) and self.run(cell) is None
 
     def _wanted(self, cell: str) -> dict[str, Any]:
         """What the names that a cell reads are bound to by the cells above it."""
