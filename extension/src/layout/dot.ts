@@ -4,7 +4,7 @@
  * Backward edges are turned round for it: so gradients flow the other way, beside the nodes they belong to.
  */
 
-import type { Edge, Outline } from "../model/outline";
+import { type Edge, type Outline, quiet } from "../model/outline";
 import type { Scope } from "../model/scopes";
 import { CARD, TITLE, type Layout, type Point } from "./types";
 
@@ -13,7 +13,7 @@ const INCH = 72;
 export function toDot(shown: Outline, across: boolean): string {
   const size = `width=${CARD.width / INCH},height=${CARD.height / INCH}`;
   // Room for the text at a box's way out: beside it when the graph flows across, else below it.
-  const flow = across ? "rankdir=LR;nodesep=0.26;ranksep=1.12" : "rankdir=TB;nodesep=0.3;ranksep=0.52";
+  const flow = across ? "rankdir=LR;nodesep=0.26;ranksep=1.12" : "rankdir=TB;nodesep=0.3;ranksep=0.45";
   const ports = across ? "tailport=e,headport=w" : "tailport=s,headport=n";
   const lines = [
     `digraph{${flow};splines=true;`,
@@ -30,7 +30,7 @@ export function toDot(shown: Outline, across: boolean): string {
   const fill = (scope: Scope): void => {
     lines.push(...(inside.get(scope) ?? []));
     for (const child of scope.scopes.filter((each) => visible.has(each))) {
-      lines.push(`subgraph cluster_${child.id}{label=" ";labeljust=l;fontsize=${TITLE - 6};margin=14;`);
+      lines.push(`subgraph cluster_${child.id}{label=" ";labeljust=l;fontsize=${TITLE - 6};margin=12;`);
       fill(child);
       lines.push("}");
     }
@@ -41,7 +41,7 @@ export function toDot(shown: Outline, across: boolean): string {
   const number = new Map(shown.boxes.map((box, index) => [box, index]));
   shown.edges.forEach((edge, index) => {
     const [tail, head] = edge.backward ? [edge.target, edge.source] : [edge.source, edge.target];
-    const loose = !edge.backward && edge.target.backward ? ",weight=0" : "";
+    const loose = quiet(edge) || (!edge.backward && edge.target.backward) ? ",weight=0" : "";
     lines.push(`n${number.get(tail)}->n${number.get(head)}[id=${index}${loose}];`);
   });
   lines.push("}");

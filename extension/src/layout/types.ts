@@ -23,5 +23,5 @@ export interface Layout {
   edges: Map<string, Point[]>;
 }
 
-export const CARD = { width: 148, height: 50 };
+export const CARD = { width: 148, height: 46 };
 export const TITLE = 20;

@@ -14,6 +14,8 @@ export interface Box {
   members: number[];
   /** Made by gradient rules: drawn below the forward nodes, and flows from right to left. */
   backward: boolean;
+  /** Some of it is: gradients and what they are for. */
+  serves: boolean;
 }
 
 export interface Edge {
@@ -46,7 +48,8 @@ export function outline(tree: ScopeTree, open: ReadonlySet<Scope>): Outline {
       scopes.push(scope);
     }
     for (const node of scope.nodes) {
-      const box = { key: `n${node}`, node, scope: null, around: scope, members: [node], backward: isBackward(nodes[node]!) };
+      const backward = isBackward(nodes[node]!);
+      const box = { key: `n${node}`, node, scope: null, around: scope, members: [node], backward, serves: backward };
       place[node] = box;
       boxes.push(box);
     }
@@ -56,7 +59,8 @@ export function outline(tree: ScopeTree, open: ReadonlySet<Scope>): Outline {
       } else {
         const members = tree.inside(child);
         const backward = members.every((each) => isBackward(nodes[each]!));
-        const box = { key: `s${child.id}`, node: -1, scope: child, around: scope, members, backward };
+        const serves = members.some((each) => isBackward(nodes[each]!));
+        const box = { key: `s${child.id}`, node: -1, scope: child, around: scope, members, backward, serves };
         members.forEach((each) => (place[each] = box));
         boxes.push(box);
       }
@@ -71,6 +75,11 @@ export function outline(tree: ScopeTree, open: ReadonlySet<Scope>): Outline {
 
 export function isBackward(node: GraphNode): boolean {
   return node.forward !== undefined || (node.scope?.at(-1) === "gradients" && node.op === "constant");
+}
+
+/** An edge that tells little: from the model into a closed scope of gradients and updates, which read all of it. */
+export function quiet(edge: Edge): boolean {
+  return edge.target.scope !== null && edge.target.serves && !edge.source.serves;
 }
 
 function findEdges(nodes: readonly GraphNode[], place: readonly Box[]): Edge[] {

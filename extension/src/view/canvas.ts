@@ -1,7 +1,7 @@
 /** The picture: scopes, edges and cards where a layout puts them. Drawn anew only when the layout is another. */
 
 import { TITLE, type Layout, type Point, type Rectangle } from "../layout/types";
-import type { Box, Edge, Outline } from "../model/outline";
+import { type Box, type Edge, type Outline, quiet } from "../model/outline";
 import type { Scope } from "../model/scopes";
 import type { Store } from "../model/store";
 import { plural } from "../model/format";
@@ -137,7 +137,7 @@ export class Canvas {
     const d = curve(points);
     const back = edge.backward ? " fb-back" : "";
     const wait = edge.tensors.length ? "" : " fb-wait";
-    const path = s("path", { class: `fb-edge${back}${wait}`, d, "marker-end": `url(#${this.marker(edge.backward)})` });
+    const path = s("path", { class: `fb-edge${back}${wait}${quiet(edge) ? " fb-quiet" : ""}`, d, "marker-end": `url(#${this.marker(edge.backward)})` });
     return { edge, path, river: s("path", { class: "fb-river", d }), width: 0 };
   }
 

@@ -24,14 +24,14 @@ export function drawCard(box: Box, nodes: readonly GraphNode[]): Card {
   const node = box.node >= 0 ? nodes[box.node]! : null;
   const kind = node ? (box.backward ? "gradient" : node.kind) : box.backward ? "gradient" : "scope";
   const text = node ? title(node) : box.scope!.name;
-  const name = s("text", { class: "fb-name", x: 14, y: 17 });
-  const ms = s("text", { class: "fb-ms", x: W - 9, y: 16.5 });
-  const bar = s("rect", { class: "fb-bar-of", x: 14, y: H - 6.5, height: 2.5, rx: 1.25, width: 0 });
+  const name = s("text", { class: "fb-name", x: 13, y: 15.5 });
+  const ms = s("text", { class: "fb-ms", x: W - 9, y: 15 });
+  const bar = s("rect", { class: "fb-bar-of", x: 13, y: H - 6.5, height: 2.5, rx: 1.25, width: 0 });
   const path = outlineOf(node?.kind ?? "op");
   const shape = s("path", { class: "fb-shape", d: path });
   const [line2, line3] = node
     ? [opOf(node, nodes), specs(node) || "no output"]
-    : [plural(box.members.length, "node"), `${summary(box, nodes)}`];
+    : [plural(box.members.length, "node"), summary(box, nodes)];
   const root = s(
     "g",
     { class: "fb-card", role: "button", "data-key": box.key, tabindex: -1 },
@@ -42,8 +42,8 @@ export function drawCard(box: Box, nodes: readonly GraphNode[]): Card {
     strip(kind),
     name,
     ms,
-    s("text", { class: "fb-op", x: 14, y: 30.5 }, fit(line2, W - 24, FONTS.text)),
-    s("text", { class: "fb-spec", x: 14, y: 43 }, box.scope ? "" : fit(line3, W - 24, FONTS.small)),
+    s("text", { class: "fb-op", x: 13, y: 27.8 }, fit(line2, W - 24, FONTS.text)),
+    s("text", { class: "fb-spec", x: 13, y: 39.5 }, fit(line3, W - 24, FONTS.small)),
     box.scope && bar,
     s("path", { class: "fb-arrow", d: `M-13,${H / 2 - 6}l9,6l-9,6z` }),
     node && s("rect", { class: "fb-gutter", x: -16, y: 8, width: 16, height: H - 16 }),
@@ -57,8 +57,16 @@ function opOf(node: GraphNode, nodes: readonly GraphNode[]): string {
   return forward ? `${node.op} · for ${forward.name}` : node.kind === "variable" ? "Variable" : node.op;
 }
 
+/** What is in a closed scope beside the model itself. */
 function summary(box: Box, nodes: readonly GraphNode[]): string {
-  return specs(nodes[box.members.at(-1)!]!);
+  const count = (test: (node: GraphNode) => boolean): number => box.members.filter((each) => test(nodes[each]!)).length;
+  const parts = [
+    [count((each) => each.forward !== undefined), "backward"],
+    [count((each) => each.kind === "write"), "writes"],
+    [count((each) => each.kind === "variable"), "variables"],
+  ] as const;
+  const found = parts.filter(([number]) => number > 0).slice(0, 2);
+  return found.map(([number, noun]) => `${number} ${noun}`).join(", ");
 }
 
 /** Each kind has its own outline: inputs point into the graph, variables are drums, copies lean from here to there. */

@@ -24,7 +24,7 @@ export class Inspector {
   ) {}
 
   draw(): void {
-    const { selected } = this.store;
+    const selected = this.store.selected ?? this.last();
     const node = selected === null ? undefined : this.store.nodes[selected];
     if (selected === null || !node) {
       this.root.replaceChildren(this.overview());
@@ -35,6 +35,12 @@ export class Inspector {
     const body = h("div", { class: "fb-body", role: "tabpanel", "aria-label": this.tab }, ...this.content(selected, node));
     this.root.replaceChildren(this.header(selected, node), tabs, body);
     body.scrollTop = scroll;
+  }
+
+  /** While nothing is chosen and the run is on its way: the node that has just run. */
+  private last(): number | null {
+    const { position, count } = this.store.status;
+    return position > 0 && position < count ? (this.store.spans[position - 1]?.node ?? null) : null;
   }
 
   private tabButton(tab: Tab): HTMLElement {

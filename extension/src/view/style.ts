@@ -74,7 +74,7 @@ stroke-opacity:.5}.fb-running .fb-shape{fill:var(--fb-run-bg);stroke:var(--fb-ac
 .fb-dim .fb-card:not(.fb-lit):not(.fb-selected),.fb-dim .fb-edge:not(.fb-lit),.fb-dim .fb-label{opacity:.3}
 .fb-edge{fill:none;stroke:var(--fb-edge);stroke-width:1.3}.fb-edge.fb-flown{stroke:var(--fb-edge2)}
 .fb-edge.fb-back{stroke:var(--fb-grad);stroke-opacity:.4}.fb-edge.fb-back.fb-flown{stroke-opacity:.85}
-.fb-edge.fb-wait{stroke-dasharray:3 3}.fb-edge.fb-lit{stroke:var(--fb-accent);stroke-opacity:1;stroke-width:1.8}
+.fb-edge.fb-quiet{stroke-opacity:.35;stroke-width:1}.fb-edge.fb-wait{stroke-dasharray:3 3}.fb-edge.fb-lit{stroke:var(--fb-accent);stroke-opacity:1;stroke-width:1.8}
 .fb-river{fill:none;stroke:var(--fb-grad);stroke-opacity:.3;stroke-linecap:round;pointer-events:none}
 .fb-label{font:${FONTS.small};fill:var(--fb-ink3);paint-order:stroke;stroke:var(--fb-bg);stroke-width:4px}
 .fb-label.fb-value{fill:var(--fb-ink);font-family:${MONO};font-size:9.5px}.fb-label.fb-end{text-anchor:end}

@@ -103,6 +103,7 @@ export class View {
       store.on(topic, this.reinspect);
     }
     store.on("run", () => this.timeline.update());
+    store.on("states", () => this.follow());
     store.on("selection", () => this.timeline.redraw());
     store.on("notice", () => this.notice());
   }
@@ -113,7 +114,7 @@ export class View {
     this.open = this.store.tree.open(FIRST);
     this.across = await this.direction();
     await this.show();
-    this.canvas.fit(0.6);
+    this.canvas.fit(0.75);
     this.root.dataset["fbReady"] = "true";
   }
 
@@ -284,6 +285,15 @@ export class View {
   }
 
   // ---------------------------------------------------------------------------------------------- the run
+
+  /** Keep the next node in sight. */
+  private follow(): void {
+    const { next } = this.store.status;
+    const place = next === undefined ? undefined : this.canvas.layout?.boxes.get(this.boxOf(next)?.key ?? "");
+    if (place) {
+      this.canvas.camera.reveal(place);
+    }
+  }
 
   private play(): void {
     this.send({ type: this.store.status.mode === "running" ? "pause" : "continue" });
