@@ -67,7 +67,7 @@ export class Camera {
     this.changed();
   }
 
-  /** Move as little as shows a box whole. */
+  /** Move as little as shows a box whole, or as much of it as there is room for. */
   reveal(box: Rectangle): void {
     const margin = 48;
     const { scale } = this;
@@ -75,8 +75,9 @@ export class Camera {
     const top = box.y * scale + this.y - margin;
     const right = this.width - (left + box.width * scale + 2 * margin);
     const bottom = this.height - (top + box.height * scale + 2 * margin);
-    const dx = left < 0 ? -left : right < 0 ? right : 0;
-    const dy = top < 0 ? -top : bottom < 0 ? bottom : 0;
+    // Of what is too large the beginning is shown.
+    const dx = left < 0 ? -left : right < 0 ? Math.max(right, -left) : 0;
+    const dy = top < 0 ? -top : bottom < 0 ? Math.max(bottom, -top) : 0;
     if (dx || dy) {
       this.pan(dx, dy);
     }

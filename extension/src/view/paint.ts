@@ -160,7 +160,7 @@ function paintLines(canvas: Canvas, store: Store, marks: Marks): void {
     path.classList.toggle("fb-flown", flown);
     const both = edge.source.members.some((node) => marks.reached.has(node)) && edge.target.members.some((node) => marks.reached.has(node));
     path.classList.toggle("fb-lit", both);
-    const flows = store.river && !edge.target.backward && edge.target.members.some((node) => store.ruled.has(node));
+    const flows = store.river && !edge.target.serves && edge.target.members.some((node) => store.ruled.has(node));
     const width = flows ? riverWidth(store, edge.tensors) : 0;
     if (width !== line.width) {
       line.width = width;

@@ -81,13 +81,12 @@ stroke-opacity:.5}.fb-running .fb-shape{fill:var(--fb-run-bg);stroke:var(--fb-ac
 .fb-scope rect{fill:var(--fb-bg2);fill-opacity:.5;stroke:var(--fb-line2)}.fb-scope.fb-back rect{fill:var(--fb-grad);
 fill-opacity:.045;stroke:var(--fb-grad);stroke-opacity:.35}
 .fb-scope{cursor:pointer}.fb-scope:hover rect{stroke:var(--fb-ink3)}.fb-scope text{font:${FONTS.text};fill:var(--fb-ink2)}
-.fb-mini{position:absolute;right:12px;bottom:12px;width:168px;height:104px;border:1px solid var(--fb-line2);
+.fb-mini{position:absolute;right:12px;bottom:12px;width:150px;height:94px;border:1px solid var(--fb-line2);
 border-radius:6px;background:var(--fb-bg1);opacity:.94;cursor:pointer;overflow:hidden}
 .fb-mini svg{width:100%;height:100%;display:block}.fb-mini rect{fill:var(--fb-line2)}.fb-mini .fb-back{fill:var(--fb-grad);
 opacity:.5}.fb-mini .fb-here{fill:var(--fb-accent);fill-opacity:.1;stroke:var(--fb-accent);vector-effect:non-scaling-stroke}
-.fb-legend{position:absolute;left:12px;bottom:10px;display:flex;gap:4px 14px;flex-wrap:wrap;max-width:calc(100% - 210px);
-color:var(--fb-ink2);font-size:10.5px;pointer-events:none;background:color-mix(in srgb,var(--fb-bg) 85%,transparent);
-padding:3px 7px;border-radius:5px}.fb-legend i{display:inline-block;width:9px;height:9px;border-radius:2.5px;margin-right:5px;
+.fb-legend{display:flex;gap:3px 13px;margin-left:14px;color:var(--fb-ink2);font-size:10.5px;white-space:nowrap}
+.fb-legend i{display:inline-block;width:9px;height:9px;border-radius:2.5px;margin-right:5px;
 vertical-align:-.5px}
 .fb-notices{position:absolute;left:50%;top:12px;transform:translateX(-50%);display:grid;gap:6px;z-index:3;max-width:80%}
 .fb-notice{display:flex;gap:10px;padding:7px 12px;border-radius:6px;background:var(--fb-bg1);border:1px solid var(--fb-line2);
@@ -122,7 +121,7 @@ border:0}.fb-table th{color:var(--fb-ink3);background:var(--fb-bg1);position:sti
 .fb-view details summary{cursor:pointer;color:var(--fb-ink2)}.fb-view details[open] summary{margin-bottom:6px}
 .fb-empty{color:var(--fb-ink3);padding:26px 14px;text-align:center}
 .fb-time{grid-column:1/3;border-top:1px solid var(--fb-line);background:var(--fb-bg1);position:relative;min-width:0}
-.fb-scrub{display:flex;align-items:center;gap:10px;padding:6px 14px 0;color:var(--fb-ink2);font-size:11px}
+.fb-scrub{display:flex;align-items:center;gap:10px;padding:6px 14px 1px;min-height:26px;color:var(--fb-ink2);font-size:11px}
 .fb-view input[type=range]{appearance:none;background:none;height:14px;margin:0;min-width:0;flex:1;cursor:pointer}
 .fb-view input[type=range]::-webkit-slider-runnable-track{height:3px;border-radius:2px;background:var(--fb-line2)}
 .fb-view input[type=range]::-moz-range-track{height:3px;border-radius:2px;background:var(--fb-line2)}
@@ -134,7 +133,7 @@ font-variant-numeric:tabular-nums;white-space:nowrap}
 .fb-lanes{display:block;width:100%;cursor:pointer}
 .fb-help{position:absolute;inset:0;background:color-mix(in srgb,var(--fb-bg) 60%,transparent);display:grid;place-items:center;
 z-index:5}.fb-help>div{background:var(--fb-bg);border:1px solid var(--fb-line2);border-radius:8px;padding:16px 22px 20px;
-box-shadow:0 12px 40px #0004;max-height:92%;overflow:auto}.fb-help h3{margin:0 0 10px;font-size:14px}
+box-shadow:0 12px 40px #0004;max-height:92%;overflow:auto;outline:none}.fb-help h3{margin:0 0 10px;font-size:14px}
 .fb-help dl{display:grid;grid-template-columns:auto auto auto auto;gap:5px 14px;margin:0}.fb-help dt{text-align:right}
 .fb-help dd{margin:0 12px 0 0;color:var(--fb-ink2)}.fb-view kbd{font:11px ${MONO};border:1px solid var(--fb-line2);
 border-bottom-width:2px;border-radius:4px;padding:0 5px;background:var(--fb-bg1)}

@@ -21,6 +21,8 @@ export class Timeline {
   readonly root = h("div", { class: "fb-time" });
   private readonly slider = h("input", { type: "range", min: 0, max: 0, step: 1, "aria-label": "position in the run" });
   private readonly text = h("span");
+  readonly legend = h("div", { class: "fb-legend" });
+  private readonly label = h("span", {}, "step");
   private readonly canvas = h("canvas", { class: "fb-lanes", role: "img" });
   private readonly tip = h("div", { class: "fb-tip", hidden: true });
   private lanes: Lane[] = [];
@@ -33,7 +35,7 @@ export class Timeline {
     private readonly choose: (node: number) => void,
     go: (position: number) => void,
   ) {
-    const scrub = h("div", { class: "fb-scrub" }, h("span", {}, "step"), this.slider, this.text);
+    const scrub = h("div", { class: "fb-scrub" }, this.label, this.slider, this.text, this.legend);
     this.root.append(scrub, this.canvas, this.tip);
     this.slider.addEventListener("input", () => go(Number(this.slider.value)));
     this.canvas.addEventListener("click", (event) => {
@@ -63,7 +65,9 @@ export class Timeline {
     this.lanes = [...lanes.values()].sort((a, b) => Number(a.name === "copies") - Number(b.name === "copies") || (a.name < b.name ? -1 : 1));
     this.start = 0;
     this.end = Math.max(store.run?.total ?? 0, store.spans.at(-1)?.end ?? 0, 1e-9);
-    this.root.hidden = store.run === null;
+    for (const each of [this.label, this.slider, this.text, this.canvas]) {
+      each.hidden = store.run === null;
+    }
     this.redraw();
   }
 

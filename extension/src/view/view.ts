@@ -21,6 +21,8 @@ import { nearest } from "./walk";
 /** Boxes to begin with: what can be read at once. And at most: what can be laid out in no time. */
 const FIRST = 40;
 const MOST = 300;
+/** Smaller than this no text can be read. */
+const READABLE = 0.62;
 
 export interface Options {
   /** The view has the page for itself: the wheel zooms it, wherever the focus is. */
@@ -35,7 +37,6 @@ export class View {
   private readonly inspector: Inspector;
   private readonly timeline: Timeline;
   private readonly toolbar: Toolbar;
-  private readonly legend = h("div", { class: "fb-legend" });
   private readonly notices = h("div", { class: "fb-notices", role: "alert" });
   private open = new Set<Scope>();
   private marks: Marks = { hits: new Set(), reached: new Set() };
@@ -72,7 +73,7 @@ export class View {
       help: () => this.toggleHelp(),
       look: () => store.tell("look"),
     });
-    this.canvas.root.append(this.legend, this.notices);
+    this.canvas.root.append(this.notices);
     this.root.append(this.toolbar.root, this.canvas.root, this.inspector.root, this.timeline.root);
     home.append(this.root);
     addStyle(this.root);
@@ -114,7 +115,7 @@ export class View {
     this.open = this.store.tree.open(FIRST);
     this.across = await this.direction();
     await this.show();
-    this.canvas.fit(0.75);
+    this.canvas.fit(0.72);
     this.root.dataset["fbReady"] = "true";
   }
 
@@ -153,13 +154,13 @@ export class View {
       swatch.style.background = color;
       return h("span", {}, swatch, text);
     });
-    this.legend.replaceChildren(...entries);
-    this.legend.hidden = entries.length === 0;
+    this.timeline.legend.replaceChildren(...entries);
   }
 
   /** Open or close a scope; it stays where it is on the screen. */
   private async toggle(scope: Scope): Promise<void> {
     const before = this.screen(scope);
+    this.root.focus({ preventScroll: true }); // the card that had it is about to go
     if (this.open.has(scope)) {
       this.open.delete(scope);
     } else {
@@ -169,6 +170,10 @@ export class View {
       const after = this.screen(scope);
       if (before && after) {
         this.canvas.camera.pan(before.x - after.x, before.y - after.y);
+      }
+      const place = this.canvas.layout?.scopes.get(scope.id);
+      if (place) {
+        this.canvas.camera.reveal(place);
       }
     }
   }
@@ -219,8 +224,12 @@ export class View {
       await this.show();
     }
     const place = this.canvas.layout?.boxes.get(this.boxOf(node)?.key ?? "");
-    if (place) {
-      this.canvas.camera.reveal(place);
+    const { camera } = this.canvas;
+    if (place && camera.scale < READABLE) {
+      camera.zoom(1 / camera.scale);
+      camera.centre(place.x + place.width / 2, place.y + place.height / 2);
+    } else if (place) {
+      camera.reveal(place);
     }
   }
 
