@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -47,11 +48,28 @@ def names(source: str, **extra: Any) -> tuple[list[str], dict[str, Any]]:
         ("hs = [fb.relu(x) for _ in range(2)]", ["relu_1", "relu_2"]),
         ("params = {}\nparams['w'] = fb.relu(x)", ["relu_1"]),
         ("_ = fb.relu(x)", ["relu_1"]),
+        ("hs = [fb.exp(h := fb.relu(x)) for _ in range(2)]", ["h", "exp_1", "h_1", "exp_2"]),
+        ("hs = [fb.exp(t) for t in (fb.relu(x), fb.tanh(x))]", ["relu_1", "tanh_1", "exp_1", "exp_2"]),
+        ("hs = {k: fb.relu(x) for k in 'ab'}\na = hs['a']", ["a", "relu_2"]),
+        ("a, *rest = fb.relu(x), fb.tanh(x)\nb, = rest", ["a", "b"]),
+        ("a = b = fb.relu(x)\n(c, d), e = (a, fb.tanh(x)), b", ["a", "d"]),
+        ("for i, (h, k) in enumerate([(fb.relu(x), fb.tanh(x))]):\n    pass", ["h", "k"]),
+        ("for h in [fb.relu(x)]:\n    k = fb.tanh(h)\nelse:\n    m = fb.exp(k)", ["h", "k", "m"]),
+        ("while (h := fb.relu(x)) is None:\n    pass", ["h"]),
+        ("with contextlib.nullcontext(fb.relu(x)) as h:\n    k = fb.tanh(h)", ["h", "k"]),
+        ("with contextlib.nullcontext((fb.relu(x), fb.tanh(x))) as (h, k):\n    pass", ["h", "k"]),
+        ("class Net:\n    h = fb.relu(x)\nk = fb.tanh(Net.h)", ["relu_1", "k"]),
+        ("net = type('Net', (), {})()\nnet.h = fb.relu(x)\nk = net.h", ["k"]),
+        ("params = {'w': fb.relu(x)}\nparams['w'] += 1.0\nw = params['w']", ["relu_1", "w"]),
+        ("h = params = [None]\nk = params[0] = fb.relu(x)", ["k"]),
+        ("f = lambda t: (inner := fb.relu(t))\nh = f(x)", ["h"]),
+        ("def f(t):\n    global h\n    h = fb.relu(t)\nf(x)\nk = h", ["k"]),
+        ("match (fb.relu(x), fb.tanh(x)):\n    case (h, k):\n        m = fb.exp(h)", ["relu_1", "tanh_1", "m"]),
         ("w = fb.Variable(0.0)\nup = fb.assign_add(w, 1.0)\nboth = fb.group(up)", ["w", "up", "both"]),
     ],
 )
 def test_assignments_name_nodes(source: str, expected: list[str]) -> None:
-    found, _ = names("x = fb.placeholder(())\n" + source)
+    found, _ = names("x = fb.placeholder(())\n" + source, contextlib=contextlib)
     assert found == ["x", *expected]
 
 
