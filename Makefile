@@ -17,7 +17,7 @@ TESTS = tests flowbook --nbval --nbval-cell-timeout=300 notebooks
 
 FLAGSHIP = notebooks/04-train-a-classifier.ipynb
 
-.PHONY: help demo test test-all check format lab bench notebooks lock clean distclean venv
+.PHONY: help demo test test-all check format lab bench notebooks extension lock clean distclean venv
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo 'make check     formatting, lint, types, generated files'
 	@echo 'make format    format the code and fix what can be fixed'
 	@echo 'make notebooks execute the notebooks anew and keep what they show'
+	@echo 'make extension build the view (extension/) into flowbook/static; needs Node 20'
 	@echo 'make lock      pin the test environment again (UPGRADE=1: newest versions)'
 	@echo 'make clean     remove build results; `make distclean` removes .venv, too'
 
@@ -46,6 +47,7 @@ check: venv
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 	$(PY) -m flowbook.ops.stubs --check
+	$(PY) -m flowbook.notebook.protocol_types --check
 
 format: venv
 	$(PY) -m ruff check --fix --exit-zero .
@@ -57,6 +59,16 @@ lab: venv
 bench: venv
 	$(PY) tests/bench/run.py $(ARGS)
 	$(PY) tests/bench/cells.py
+	$(PY) tests/bench/view.py
+
+# What it builds is committed, so that installing needs no Node; tests compare it with its sources.
+extension: venv extension/node_modules/.package-lock.json
+	$(PY) -m flowbook.notebook.protocol_types --write
+	cd extension && npm run --silent build && npm run --silent test
+
+extension/node_modules/.package-lock.json: extension/package-lock.json
+	cd extension && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
 
 notebooks: venv
 	$(PY) tests/tools/renew_notebooks.py notebooks/*.ipynb

@@ -15,7 +15,7 @@ export interface Packed {
   buffers: string[];
 }
 
-/** The message that was packed; every array gets memory of its own, as a received buffer may not be aligned. */
+/** The message that was packed, in place: a graph may have 50,000 nodes. Every array gets memory of its own, as a received buffer may not be aligned. */
 export function unpack(message: unknown, buffers: readonly DataView[]): ToView {
   return walk(message, buffers) as ToView;
 }
@@ -25,10 +25,15 @@ export function unpackBase64(packed: Packed): ToView {
 }
 
 function walk(value: unknown, buffers: readonly DataView[]): unknown {
-  if (Array.isArray(value)) {
-    return value.map((each) => walk(each, buffers));
-  }
   if (value === null || typeof value !== "object") {
+    return value;
+  }
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index += 1) {
+      if (typeof value[index] === "object") {
+        value[index] = walk(value[index], buffers);
+      }
+    }
     return value;
   }
   const entries = value as Record<string, unknown>;
@@ -42,7 +47,12 @@ function walk(value: unknown, buffers: readonly DataView[]): unknown {
     const copy = bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength);
     return new ARRAYS[kind as keyof typeof ARRAYS](copy as ArrayBuffer);
   }
-  return Object.fromEntries(Object.entries(entries).map(([key, each]) => [key, walk(each, buffers)]));
+  for (const key in entries) {
+    if (typeof entries[key] === "object") {
+      entries[key] = walk(entries[key], buffers);
+    }
+  }
+  return value;
 }
 
 function fromBase64(text: string): DataView {

@@ -8,6 +8,8 @@ import { View } from "../view/view";
 const PAGE = "html,body{margin:0;height:100%;overflow:hidden}.fb-page .fb-view{height:100vh;border:0;border-radius:0}";
 
 function main(): void {
+  const engine = new WorkerEngine();
+  engine.warm();
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(PAGE);
   document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
@@ -16,7 +18,7 @@ function main(): void {
   const home = document.getElementById("flowbook-view")!;
   home.replaceChildren();
   home.className = "fb-page";
-  const view = new View(home, new Player(messages), new WorkerEngine().run, { alone: true });
+  const view = new View(home, new Player(messages), engine.run, { alone: true });
   view.root.focus();
 }
 

@@ -45,6 +45,12 @@ export class WorkerEngine {
   private next = 0;
   private readonly waiting = new Map<number, { resolve: (json: string) => void; reject: (error: Error) => void }>();
 
+  /** Start already: it takes as long as reading a large recording. */
+  warm(): void {
+    this.worker ??= this.start();
+    this.worker.catch(() => undefined); // whoever asks for a layout is told
+  }
+
   readonly run: Engine = (dot) =>
     new Promise((resolve, reject) => {
       const id = (this.next += 1);

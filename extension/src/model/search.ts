@@ -2,14 +2,19 @@
 
 import type { GraphNode } from "../protocol";
 
-/** The nodes that match, in order; `null` for a regular expression that is none. */
+/** The nodes that match, in order, one of that very name first; `null` for a regular expression that is none. */
 export function search(nodes: readonly GraphNode[], text: string): number[] | null {
   const wanted = text.trim();
   if (!wanted) {
     return [];
   }
   const test = matcher(wanted);
-  return test && nodes.flatMap((node, index) => (test(node) ? [index] : []));
+  if (!test) {
+    return null;
+  }
+  const found = nodes.flatMap((node, index) => (test(node) ? [index] : []));
+  const exact = found.filter((index) => nodes[index]!.name === wanted);
+  return exact.length ? [...exact, ...found.filter((index) => nodes[index]!.name !== wanted)] : found;
 }
 
 function matcher(wanted: string): ((node: GraphNode) => boolean) | null {

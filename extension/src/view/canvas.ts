@@ -138,7 +138,7 @@ export class Canvas {
     const back = edge.backward ? " fb-back" : "";
     const wait = edge.tensors.length ? "" : " fb-wait";
     const path = s("path", { class: `fb-edge${back}${wait}${quiet(edge) ? " fb-quiet" : ""}`, d, "marker-end": `url(#${this.marker(edge.backward)})` });
-    return { edge, path, river: s("path", { class: "fb-river", d }), width: 0 };
+    return { edge, path, river: s("path", { class: "fb-river", d }), width: -1 };
   }
 
   private readonly id = `fb${Math.floor(Math.random() * 1e9)}`;

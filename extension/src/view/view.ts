@@ -117,6 +117,7 @@ export class View {
     await this.show();
     this.canvas.fit(0.72);
     this.root.dataset["fbReady"] = "true";
+    performance.mark("flowbook ready");
   }
 
   /** Across, as one reads, unless the picture is so long that it is larger from top to bottom. It stays that way. */

@@ -1,0 +1,133 @@
+"""What an exported file holds, and what it allows."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flowbook as fb
+from flowbook.errors import FlowError
+from flowbook.notebook.describe import describe_nodes
+from flowbook.notebook.protocol import unpack
+from flowbook.notebook.recording import recording
+from flowbook.notebook.sampling import grid, value_message
+from flowbook.runtime.session import Session
+from flowbook.runtime.summary import summarize
+
+
+@pytest.fixture
+def session() -> Session:
+    with fb.Graph().as_default():
+        x = fb.placeholder((3,), name="x")
+        w = fb.Variable(np.array([1.0, 2.0, 3.0], np.float32), name="w")
+        with fb.name_scope("model"):
+            y = fb.multiply(x, w, name="y")
+            loss = fb.sum(y * y, name="loss")
+        (dw,) = fb.gradients(loss, [w])
+        found = fb.Session()
+    found.run([loss, dw], {x: [1.0, 0.0, -1.0]}, trace=True)
+    return found
+
+
+def messages(path: Path) -> list[dict[str, Any]]:
+    text = path.read_text(encoding="utf-8")
+    data = re.search(r'id="flowbook-recording">(.*?)</script>', text, re.S)
+    assert data is not None
+    entries = json.loads(data[1])
+    return [unpack(each["message"], [base64.b64decode(part) for part in each["buffers"]]) for each in entries]
+
+
+def test_the_file_has_the_run_and_its_values(session: Session, tmp_path: Path) -> None:
+    fb.notebook.export(tmp_path / "run.html", session)
+    graph, run, events, values = messages(tmp_path / "run.html")
+    names = [node["name"] for node in graph["nodes"]]
+    assert graph["title"] == "run" and names == [node.name for node in session.trace.nodes]
+    assert list(run["order"]) == [place for place, node in enumerate(session.trace.nodes) if node.kind == "step"]
+    np.testing.assert_array_equal(events["seconds"], session.trace.events.columns["seconds"])
+    found = {(each["node"], each["output"]): each for each in values["values"]}
+    y = found[names.index("model/y"), 0]
+    np.testing.assert_array_equal(y["sample"]["data"], np.float32([1, 0, -3]))
+    assert y["statistics"]["norm"] == pytest.approx(10**0.5) and y["statistics"]["zeros"] == 1
+
+
+def test_only_the_views_own_script_may_run(session: Session, tmp_path: Path) -> None:
+    title = '"><script>alert(1)</script>'
+    fb.notebook.export(tmp_path / "run.html", session.trace, title=title)
+    text = (tmp_path / "run.html").read_text(encoding="utf-8")
+    assert title not in text and text.count("<script") == 2
+    script = text.rpartition("<script>")[2].rpartition("</script>")[0]
+    digest = base64.b64encode(sha256(script.encode()).digest()).decode()
+    (policy,) = re.findall(r'Content-Security-Policy" content="(.*?)"', text)
+    assert f"script-src 'sha256-{digest}' 'wasm-unsafe-eval';" in policy and policy.startswith("default-src 'none'")
+    assert "http" not in policy and "*" not in policy and "unsafe-inline" not in policy
+
+
+def test_what_cannot_be_exported_says_why(session: Session, tmp_path: Path) -> None:
+    with pytest.raises(FlowError, match="no traced run"):
+        fb.notebook.export(tmp_path / "run.html", fb.Session(session.graph))
+    with pytest.raises(FlowError, match="cannot write"):
+        fb.notebook.export(tmp_path / "missing" / "run.html", session)
+
+
+def test_a_stepper_exports_what_it_has_done(session: Session, tmp_path: Path) -> None:
+    stepper = session.debug("model/loss", {"x": [1.0, 2.0, 3.0]})
+    stepper.step()
+    fb.notebook.export(tmp_path / "run.html", stepper)
+    _, _, events, values = messages(tmp_path / "run.html")
+    assert list(events["state"]).count(3) == 1 and len(values["values"]) == 3
+
+
+def test_gradients_are_found_by_their_tensors(session: Session) -> None:
+    graph = recording(session.trace, session.graph)[0]
+    nodes = {node["name"]: node for node in graph["nodes"]}
+    values = {node["name"]: session.trace.value(node["name"]) for node in graph["nodes"]}
+
+    def gradient(name: str) -> Any:
+        return values[graph["nodes"][nodes[name]["gradients"][0]["node"]]["name"]]
+
+    np.testing.assert_array_equal(gradient("w"), 2 * values["model/y"] * values["x"])
+    np.testing.assert_array_equal(gradient("model/y"), 2 * values["model/y"])
+    assert nodes["model/loss"]["scope"] == ["model"] and nodes["w"]["kind"] == "variable"
+    assert all("doc" in node for node in graph["nodes"] if node["op"] == "multiply")
+
+
+def test_a_live_graph_is_described_like_its_trace(session: Session) -> None:
+    traced = {node["name"]: node for node in recording(session.trace, session.graph)[0]["nodes"]}
+    alive = describe_nodes(session.graph.nodes)
+    for node in alive:
+        if node["name"] in traced:
+            same = ("op", "kind", "outputs", "scope", "line", "code")
+            assert {key: node.get(key) for key in same} == {key: traced[node["name"]].get(key) for key in same}
+    names = [node["name"] for node in alive]
+    y = alive[names.index("model/y")]
+    assert [names[each["node"]] for each in y["inputs"] if isinstance(each, dict)] == ["x", "w"]
+
+
+def test_samples_say_how_far_off_they_are() -> None:
+    ramp = np.arange(100.0).reshape(10, 10)
+    kept = grid(ramp, 25)
+    assert kept["shape"] == [5, 5] and kept["strides"] == [2, 2] and kept["error"] == 11.0
+    np.testing.assert_array_equal(np.asarray(kept["data"]).reshape(5, 5), ramp[::2, ::2])
+    assert grid(ramp, 100)["error"] == 0.0
+    large = value_message(0, 0, summarize(np.linspace(0, 1, 100_000)))
+    sample = large["sample"]
+    assert "error" not in sample and sample["every"] == 98 and len(sample["data"]) == sample["shape"][0] == 1021
+    np.testing.assert_allclose(sample["data"], np.linspace(0, 1, 100_000)[::98])
+    assert large["histogram"]["sampled"] and large["statistics"]["max"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "value", [np.array([np.nan, np.inf, 1.0]), np.zeros(0, np.float32), np.array([True, False]), np.float64(-np.inf)]
+)
+def test_any_value_is_a_message_without_nan(value: Any) -> None:
+    from flowbook.notebook.protocol import pack
+
+    plain, _ = pack(value_message(0, 0, summarize(value)))
+    json.dumps(plain, allow_nan=False)
