@@ -55,7 +55,13 @@ function walk(value: unknown, buffers: readonly DataView[]): unknown {
   return value;
 }
 
-function fromBase64(text: string): DataView {
+/** The text that was compressed with gzip and written in Base64. */
+export async function unzip(text: string): Promise<string> {
+  const unpacked = new Blob([fromBase64(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(unpacked).text();
+}
+
+function fromBase64(text: string): DataView<ArrayBuffer> {
   const binary = atob(text);
   const bytes = new Uint8Array(binary.length);
   for (let index = 0; index < binary.length; index += 1) {

@@ -72,9 +72,9 @@ describe("a packed message", () => {
   it("gets its arrays back, wherever they lie in memory", () => {
     const bytes = new Uint8Array(13);
     new DataView(bytes.buffer).setFloat64(5, 2.5, true);
-    const plain = { type: "x", deep: [{ data: { array: "float64", at: 0 } }] };
-    const found = unpack(plain, [new DataView(bytes.buffer, 5, 8)]) as unknown as { deep: { data: Float64Array }[] };
+    const plain = (): unknown => ({ type: "x", deep: [{ data: { array: "float64", at: 0 } }] });
+    const found = unpack(plain(), [new DataView(bytes.buffer, 5, 8)]) as unknown as { deep: { data: Float64Array }[] };
     expect([...found.deep[0]!.data]).toEqual([2.5]);
-    expect(() => unpack(plain, [])).toThrow("refers to array 0");
+    expect(() => unpack(plain(), [])).toThrow("refers to array 0");
   });
 });

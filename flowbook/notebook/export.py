@@ -7,6 +7,7 @@ whatever names and texts the recording holds.
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import os
 from hashlib import sha256
@@ -35,7 +36,7 @@ PAGE = """<!doctype html>
 </head>
 <body>
 <div id="flowbook-view">This file plays a recorded run; it needs a browser with JavaScript.</div>
-<script type="application/json" id="flowbook-recording">{recording}</script>
+<script type="application/octet-stream" id="flowbook-recording">{recording}</script>
 <script>{script}</script>
 </body>
 </html>
@@ -91,9 +92,10 @@ def page(messages: list[tuple[dict[str, Any], list[bytes]]], title: str) -> str:
         {"message": plain, "buffers": [base64.b64encode(each).decode() for each in buffers]}
         for plain, buffers in messages
     ]
-    # Without < no text of a user can end the script element, or begin a comment in it.
-    data = json.dumps(entries, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
-    return PAGE.format(policy=policy, title=escape(title), recording=data, script=script)
+    data = json.dumps(entries, allow_nan=False, separators=(",", ":")).encode()
+    # In Base64 no text of a user can end the script element, or begin a comment in it.
+    packed = base64.b64encode(gzip.compress(data, 6, mtime=0)).decode()
+    return PAGE.format(policy=policy, title=escape(title), recording=packed, script=script)
 
 
 def _trace(source: Session | Trace | Stepper, graph: Graph | None) -> tuple[Trace, Graph | None]:

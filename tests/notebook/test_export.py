@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 import re
 from hashlib import sha256
@@ -40,7 +41,7 @@ def messages(path: Path) -> list[dict[str, Any]]:
     text = path.read_text(encoding="utf-8")
     data = re.search(r'id="flowbook-recording">(.*?)</script>', text, re.S)
     assert data is not None
-    entries = json.loads(data[1])
+    entries = json.loads(gzip.decompress(base64.b64decode(data[1])))
     return [unpack(each["message"], [base64.b64decode(part) for part in each["buffers"]]) for each in entries]
 
 

@@ -1,20 +1,20 @@
 /** The exported file: the page has the recording in it, and a player answers the buttons. */
 
-import { type Packed, unpackBase64 } from "../codec";
+import { type Packed, unpackBase64, unzip } from "../codec";
 import { WorkerEngine } from "../layout/layouter";
 import { Player } from "../player";
 import { View } from "../view/view";
 
 const PAGE = "html,body{margin:0;height:100%;overflow:hidden}.fb-page .fb-view{height:100vh;border:0;border-radius:0}";
 
-function main(): void {
+async function main(): Promise<void> {
   const engine = new WorkerEngine();
   engine.warm();
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(PAGE);
   document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
-  const text = document.getElementById("flowbook-recording")?.textContent ?? "[]";
-  const messages = (JSON.parse(text) as Packed[]).map(unpackBase64);
+  const text = document.getElementById("flowbook-recording")?.textContent ?? "";
+  const messages = (JSON.parse(await unzip(text)) as Packed[]).map(unpackBase64);
   const home = document.getElementById("flowbook-view")!;
   home.replaceChildren();
   home.className = "fb-page";
@@ -22,4 +22,4 @@ function main(): void {
   view.root.focus();
 }
 
-main();
+void main();

@@ -1,5 +1,6 @@
 /** Layouts of outlines: made in a worker, kept by structure, so that what was seen before comes back at once. */
 
+import { unzip } from "../codec";
 import type { Outline } from "../model/outline";
 import { inColumns } from "./columns";
 import { fromJson, toDot } from "./dot";
@@ -66,10 +67,8 @@ export class WorkerEngine {
     });
 
   private async start(): Promise<Worker> {
-    const packed = Uint8Array.from(atob(FLOWBOOK_LAYOUT), (each) => each.charCodeAt(0));
-    const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-    const program = await new Response(unpacked).blob();
-    const url = URL.createObjectURL(new Blob([program], { type: "text/javascript;charset=utf-8" }));
+    const program = new Blob([await unzip(FLOWBOOK_LAYOUT)], { type: "text/javascript;charset=utf-8" });
+    const url = URL.createObjectURL(program);
     const worker = new Worker(url);
     worker.onmessage = (event: MessageEvent<Reply>) => this.receive(event.data);
     worker.onerror = (event) => this.fail(new Error(event.message));

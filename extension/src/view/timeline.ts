@@ -26,6 +26,10 @@ export class Timeline {
   private readonly canvas = h("canvas", { class: "fb-lanes", role: "img" });
   private readonly tip = h("div", { class: "fb-tip", hidden: true });
   private lanes: Lane[] = [];
+  /** When the node at each position had run. */
+  private ends: number[] = [];
+  /** Pixels a second, and where the time at the left edge is; measured once for each drawing. */
+  private scale = 1;
   private start = 0;
   private end = 1;
   readonly redraw = eachFrame(() => this.draw());
@@ -63,6 +67,7 @@ export class Timeline {
       lanes.set(name, lane);
     }
     this.lanes = [...lanes.values()].sort((a, b) => Number(a.name === "copies") - Number(b.name === "copies") || (a.name < b.name ? -1 : 1));
+    this.ends = store.spans.map((span) => span.end).sort((a, b) => a - b);
     this.start = 0;
     this.end = Math.max(store.run?.total ?? 0, store.spans.at(-1)?.end ?? 0, 1e-9);
     for (const each of [this.label, this.slider, this.text, this.canvas]) {
@@ -79,10 +84,6 @@ export class Timeline {
     this.slider.setAttribute("aria-valuetext", `${position} of ${count} nodes`);
     this.text.textContent = `${position} / ${count}`;
     this.redraw();
-  }
-
-  private get scale(): number {
-    return (this.canvas.clientWidth - LEFT - RIGHT) / (this.end - this.start);
   }
 
   private at(event: MouseEvent): Span | null {
@@ -118,6 +119,7 @@ export class Timeline {
 
   private draw(): void {
     const width = this.canvas.clientWidth;
+    this.scale = (width - LEFT - RIGHT) / (this.end - this.start);
     const height = TOP + Math.max(1, this.lanes.length) * LANE + 8;
     const ratio = devicePixelRatio || 1;
     this.canvas.width = width * ratio;
@@ -194,8 +196,7 @@ export class Timeline {
 
   private drawHead(context: CanvasRenderingContext2D, height: number, color: (name: string) => string): void {
     const { position } = this.store.status;
-    const ends = this.store.spans.map((span) => span.end).sort((a, b) => a - b);
-    const seconds = position === 0 ? 0 : (ends[Math.min(position, ends.length) - 1] ?? 0);
+    const seconds = position === 0 ? 0 : (this.ends[Math.min(position, this.ends.length) - 1] ?? 0);
     const x = LEFT + (seconds - this.start) * this.scale;
     context.fillStyle = color("accent");
     context.fillRect(x - 0.75, TOP - 6, 1.5, height - TOP);
