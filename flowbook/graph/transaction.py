@@ -30,6 +30,7 @@ class Commit(NamedTuple):
     stale: list[str]
     journal: Journal
     derivations: list[Derivation]  # those that were built again
+    again: bool = False  # whether the cell had nodes before
 
     def __bool__(self) -> bool:
         return any((self.added, self.removed, self.changed, self.rewired, self.derived, self.stale))
@@ -252,6 +253,7 @@ class Transaction:
             [node.name for node in self.journal.newly_stale()],
             self.journal,
             derived,
+            bool(self.old),
         )
 
 

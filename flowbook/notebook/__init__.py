@@ -6,23 +6,29 @@ Everything a magic does is a call of one of these functions, so that scripts can
 from __future__ import annotations
 
 from flowbook.notebook.cells import run_cell
-from flowbook.notebook.commands import Results, debug, devices, diff, reset, run, session, undo, variables
+from flowbook.notebook.commands import debug, devices, diff, profile, reset, run, session, undo, variables
 from flowbook.notebook.export import export
 from flowbook.notebook.gradview import GradView, grad
 from flowbook.notebook.marks import breakpoint, watch
+from flowbook.notebook.profiling import Profile
+from flowbook.notebook.reactive import auto
+from flowbook.notebook.results import Results
 from flowbook.notebook.view import CellView
 from flowbook.notebook.why import why
 
 __all__ = [
     "CellView",
     "GradView",
+    "Profile",
     "Results",
+    "auto",
     "breakpoint",
     "debug",
     "devices",
     "diff",
     "export",
     "grad",
+    "profile",
     "reset",
     "run",
     "run_cell",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from flowbook.devices import device
-from flowbook.errors import ArgumentError
+from flowbook.errors import ArgumentError, SessionError
 from flowbook.graph.context import get_default_graph
 from flowbook.graph.graph import Graph
 from flowbook.graph.transaction import Commit
+from flowbook.notebook import reactive
 from flowbook.notebook.marks import follow, watched
+from flowbook.notebook.profiling import Profile
 from flowbook.notebook.progress import Progress
-from flowbook.notebook.values import MAX_ROWS, Text, format_value, kind_of, parts_of, sparkline, table
+from flowbook.notebook.results import Results
+from flowbook.notebook.values import Text, format_value, table
 from flowbook.runtime.session import Session
 
 if TYPE_CHECKING:
@@ -40,33 +44,6 @@ def session(graph: Graph | None = None) -> Session:
     return found
 
 
-class Results(dict[str, Any]):
-    """The last values of a run by what they were asked for as; ``history`` has a list of numbers, one for each step,
-    for every scalar; ``steps`` says how many ran."""
-
-    def __init__(self, values: Mapping[str, Any], history: Mapping[str, list[float]], steps: int, asked: int) -> None:
-        super().__init__(values)
-        self.history = dict(history)
-        self.steps = steps
-        self.asked = asked
-
-    def __repr__(self) -> str:
-        shown = [part for name, value in self.items() for part in parts_of(name, value)]
-        rows = []
-        for name, value in shown[:MAX_ROWS]:
-            curve = ""
-            if self.steps > 1 and name in self.history:
-                points = self.history[name]
-                curve = f"{sparkline(points)}  {format_value(points[0])} to {format_value(points[-1])}"
-            rows.append([name, kind_of(value), curve or format_value(value)])
-        lines = [table(rows)] if rows else []
-        if len(shown) > MAX_ROWS:
-            lines.append(f"… and {len(shown) - MAX_ROWS} more")
-        if self.steps < self.asked:
-            lines.append(f"interrupted: {self.steps} of {self.asked} steps ran; the unfinished one changed nothing")
-        return "\n".join(lines)
-
-
 def run(
     fetches: Mapping[str, Any], feeds: Feeds = None, *, steps: int = 1, trace: bool = False, graph: Graph | None = None
 ) -> Results:
@@ -85,6 +62,7 @@ def run(
         raise ArgumentError(f"{steps} steps: at least one has to run")
     runner = session(graph)
     history: dict[str, list[float]] = {}
+    began = perf_counter()
     values: dict[str, Any] = {}
     done = 0
     with Progress(steps) as progress:
@@ -102,7 +80,46 @@ def run(
         except KeyboardInterrupt:
             if steps == 1:
                 raise
-    return Results(values, history, done, steps)
+    results = Results(values, history, done, steps)
+    reactive.follow(
+        results, runner, fetches, lambda: run(fetches, feeds, steps=steps, graph=graph), perf_counter() - began
+    )
+    return results
+
+
+def profile(
+    fetches: Mapping[str, Any] | None = None, feeds: Feeds = None, *, steps: int = 10, graph: Graph | None = None
+) -> Profile:
+    """How long each node took, in ``steps`` runs of ``fetches`` (by label), or in the last traced run of the notebook's
+    session when nothing is asked for.
+
+    The runs are watched, so they have one step for each node: nothing is fused or left out. They are real runs:
+    variables are written. Raises ``SessionError`` when nothing was traced yet.
+
+    >>> import flowbook as fb
+    >>> with fb.Graph().as_default():
+    ...     y = fb.sum(fb.random.normal((64, 64), name="noise"), name="total")
+    ...     fb.notebook.profile({"y": y}, steps=3)
+    profile of 3 runs, 2 nodes (times: print it)
+      node   op             device  bytes
+      noise  random_normal  cpu:0   16384
+      total  sum            cpu:0       4
+    """
+    if steps < 1:
+        raise ArgumentError(f"{steps} steps: at least one has to run")
+    runner = session(graph)
+    if fetches is None:
+        if runner.trace is None:
+            raise SessionError("no run was traced yet", hint="%flow profile FETCH --feed ..., or %flow run --trace")
+        return Profile([runner.trace])
+    traces = []
+    with Progress(steps) as progress:
+        for _ in range(steps):
+            runner.run(list(fetches.values()), feeds() if callable(feeds) else feeds, trace=True)
+            assert runner.trace is not None
+            traces.append(runner.trace)
+            progress.update(len(traces))
+    return Profile(traces)
 
 
 def debug(fetches: Any, feeds: Mapping[Any, Any] | None = None, *, graph: Graph | None = None) -> Stepper:

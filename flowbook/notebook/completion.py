@@ -1,17 +1,26 @@
-"""Tab completion in ``%flow`` and ``%%flow`` lines: subcommands, options, what can be fetched, devices, graphs."""
+"""Tab completion: in ``%flow`` and ``%%flow`` lines subcommands, options, what can be fetched, devices and graphs; in
+Python the names of dtypes and devices inside quotes."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
+
+from IPython.core.completer import CompletionContext, SimpleCompletion, context_matcher
 
 from flowbook.devices.device import devices
 from flowbook.graph.context import get_default_graph
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
+from flowbook.graph.types import SUPPORTED
 from flowbook.notebook.options import Command
 
 MAGICS = ("%flow", "%%flow")
+MATCHER = "flowbook"
+_ASSIGNED = re.compile(r"^\s*[\w, ]+=\s*(%flow\s.*)$")  # x = %flow run loss
+_DTYPE = re.compile(r"""(?:dtype\s*=\s*|(?:placeholder|cast|constant|astype|Variable)\(.*)["'](\w*)$""")
+_DEVICE = re.compile(r"""\bdevice\(\s*["']([\w:]*)$""")
 
 
 def complete(
@@ -75,6 +84,23 @@ def _placeholders(names: Mapping[str, Any]) -> list[str]:
     return [name for name in own if names[name].node in doors] + [node.name for node in doors]
 
 
+def complete_python(line: str, word: str, cell: Command, commands: Mapping[str, Command], names: Any) -> list[str]:
+    """What ``word``, the end of a line of Python, may become: where a dtype or a device is written, or a magic's line
+    whose value is assigned.
+
+    >>> complete_python('x = fb.placeholder((2,), "flo', "flo", None, {}, {})
+    ['float16', 'float32', 'float64']
+    """
+    assigned = _ASSIGNED.search(line)
+    if assigned:
+        return complete(assigned[1], word, cell, commands, names)
+    for pattern, known in ((_DEVICE, [each.name for each in devices()]), (_DTYPE, list(SUPPORTED))):
+        found = pattern.search(line)
+        if found:
+            return sorted(each for each in known if each.startswith(found[1]))
+    return []
+
+
 def install(shell: Any, cell: Command, commands: Mapping[str, Command]) -> None:
     """Complete the magics' lines in this shell; a second time replaces the first."""
 
@@ -82,9 +108,19 @@ def install(shell: Any, cell: Command, commands: Mapping[str, Command]) -> None:
         lines = event.line.splitlines() or [""]
         return complete(lines[0], event.symbol, cell, commands, shell.user_ns)
 
+    @context_matcher(identifier=MATCHER)  # type: ignore[untyped-decorator]
+    def matcher(context: CompletionContext) -> dict[str, Any]:
+        line = context.text_until_cursor
+        word = re.search(r"[\w:./-]*$", line)
+        assert word is not None
+        found = complete_python(line, word[0], cell, commands, shell.user_ns)
+        completions = [SimpleCompletion(text=each, type="flowbook") for each in found]
+        return {"completions": completions, "matched_fragment": word[0], "suppress": bool(found)}
+
     uninstall(shell)
     for magic in MAGICS:
         shell.set_hook("complete_command", completer, str_key=magic)
+    shell.Completer.custom_matchers.append(matcher)
 
 
 def uninstall(shell: Any) -> None:
@@ -93,3 +129,5 @@ def uninstall(shell: Any) -> None:
     for magic in MAGICS:
         if dispatcher is not None:
             dispatcher.strs.pop(magic, None)
+    matchers = shell.Completer.custom_matchers
+    matchers[:] = [each for each in matchers if getattr(each, "matcher_identifier", None) != MATCHER]

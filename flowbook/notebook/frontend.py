@@ -12,6 +12,7 @@ from weakref import WeakSet
 from flowbook.errors import FlowError
 from flowbook.graph.context import on_building
 from flowbook.graph.graph import Graph, Owner
+from flowbook.notebook import reactive
 from flowbook.notebook.commands import kept_variables
 from flowbook.notebook.plain import PlainCell
 from flowbook.notebook.text import notices
@@ -64,12 +65,19 @@ class FrontEnd:
         cell = PlainCell(self.shell, info.raw_cell, cell_id, self.former)
         self.running.append(cell)
         on_building(cell.begin)
+        reactive.enter(cell_id)
 
     def after_cell(self, result: Any) -> None:
         """IPython's ``post_run_cell``: end the cell's transaction, and drop what it does not define any more."""
         if not self.running:  # the extension was loaded by this very cell
             return
-        cell = self.running.pop()
+        try:
+            self._end(self.running.pop(), result)
+        finally:
+            reactive.forget(self.deleted)
+            reactive.leave()
+
+    def _end(self, cell: PlainCell, result: Any) -> None:
         on_building(self.running[-1].begin if self.running else None)
         error = None if result is None else result.error_before_exec or result.error_in_exec
         try:

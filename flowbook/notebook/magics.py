@@ -1,7 +1,4 @@
-"""The magics: ``%%flow`` runs a cell that defines nodes, ``%flow`` works with them. They only read command lines.
-
-The text of each option and subcommand stands once, in the tables below; help and error messages are made from them.
-"""
+"""The magics: ``%%flow`` runs a cell that defines nodes, ``%flow`` works with them. They only read command lines."""
 
 from __future__ import annotations
 
@@ -18,85 +15,15 @@ from flowbook.errors import ArgumentError, FetchError
 from flowbook.graph import context
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
-from flowbook.notebook import cells, commands, completion, errors, marks
+from flowbook.notebook import cells, commands, completion, errors, marks, reactive
+from flowbook.notebook.catalog import CELL, COMMANDS, overview
 from flowbook.notebook.frontend import FrontEnd
 from flowbook.notebook.gradview import grad
-from flowbook.notebook.options import Command, Option, OptionError, assignments, parse
+from flowbook.notebook.options import OptionError, assignments, parse
 from flowbook.notebook.values import Text
 from flowbook.notebook.view import CellView
+from flowbook.notebook.why import why
 from flowbook.runtime.breakpoints import CONDITIONS
-
-_GRAPH = Option("graph", "G", "a Graph of yours; default: the default graph")
-_TRACEBACK = Option("traceback", "", "when it fails, show the whole traceback")
-_FEED = Option("feed", "x=EXPR ...", "what placeholders get; a,b=EXPR unpacks a pair", rest=True)
-
-CELL = Command(
-    "%%flow [options]",
-    "the cell's Python defines nodes; names assigned in it name them",
-    (
-        Option("name", "CELL", "what the cell is called in tables and errors"),
-        _GRAPH,
-        Option("device", "D", "the device to ask for, such as cpu:0"),
-        Option("scope", "S", "a name scope around the whole cell"),
-        Option("quiet", "", "show nothing"),
-        _TRACEBACK,
-    ),
-)
-
-COMMANDS: dict[str, Command] = {
-    "run": Command(
-        "%flow run FETCH [FETCH ...] [options]",
-        "compute and show values",
-        (
-            _FEED,
-            Option("steps", "N", "run N times; --feed is evaluated each time"),
-            Option("trace", "", "watch every node of the last step: session().trace"),
-            _GRAPH,
-            _TRACEBACK,
-        ),
-        (1, None),
-    ),
-    "debug": Command(
-        "%flow debug FETCH [FETCH ...] [options]",
-        "a stepper at the start of the run: .step() .back() .to(name) .value(t)",
-        (_FEED, _GRAPH, _TRACEBACK),
-        (1, None),
-    ),
-    "grad": Command(
-        "%flow grad Y X [X ...] [options]",
-        "a computation and its derivative, side by side; the graph stays as it is",
-        (_FEED, _GRAPH, _TRACEBACK),
-        (2, None),
-    ),
-    "break": Command(
-        "%flow break [PATTERN] [options]",
-        "stop the stepper at matching nodes, such as layer1/* or op:log; alone: list",
-        (
-            Option("when", "nan|inf|EXPR", "right after a node whose value has one, or for which EXPR is true", True),
-            Option("clear", "", "take back, this one or all"),
-            _GRAPH,
-        ),
-        (0, 1),
-    ),
-    "watch": Command(
-        "%flow watch [PATTERN] [options]",
-        "show matching nodes with each run; alone: list",
-        (Option("clear", "", "take back, this one or all"), _GRAPH),
-        (0, 1),
-    ),
-    "vars": Command("%flow vars", "variables and their values", (_GRAPH,), (0, 0)),
-    "reset": Command("%flow reset NAME [NAME ...]", "initial values again", (_GRAPH,), (1, None)),
-    "undo": Command("%flow undo", "take back what the last cell changed", (_GRAPH,), (0, 0)),
-    "diff": Command("%flow diff", "what the last cell changed", (_GRAPH,), (0, 0)),
-    "devices": Command("%flow devices", "what is here, and for what is not: why", (), (0, 0)),
-    "help": Command("%flow help", "this list", (), (0, None)),
-}
-
-
-def overview() -> str:
-    """The list of everything: the cell magic with its options, and the subcommands."""
-    width = max(len(each.usage) for each in COMMANDS.values())
-    return "\n".join([CELL.help(), "", *(f"{each.usage.ljust(width)}  {each.text}" for each in COMMANDS.values())])
 
 
 @magics_class
@@ -158,10 +85,24 @@ class FlowMagics(Magics):
 
     def _run(self, words: list[str], options: Mapping[str, Any]) -> Any:
         fetches, feeds, graph = self._request("run", words, options)
-        text = options.get("steps", "1")
-        if not text.isdecimal() or int(text) < 1:
-            raise OptionError(f"--steps {text}: not a number of steps\n{COMMANDS['run'].help()}")
-        return commands.run(fetches, feeds, steps=int(text), trace=bool(options.get("trace")), graph=graph)
+        steps = _steps("run", options, 1)
+        return commands.run(fetches, feeds, steps=steps, trace=bool(options.get("trace")), graph=graph)
+
+    def _profile(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        fetches, feeds, graph = self._request("profile", words, options)
+        steps = _steps("profile", options, 10)
+        found = commands.profile(fetches or None, feeds, steps=steps, graph=graph)
+        if getattr(self.shell, "kernel", None) is not None:
+            return found
+        print(found)  # a terminal shows no picture, and keeps nothing that is compared
+        return None
+
+    def _why(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        fetches, feeds, graph = self._request("why", words, options)
+        return why(list(fetches.values()), feeds(), graph=graph)
+
+    def _auto(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        return reactive.auto(words[0] if words else None, self._graph(options))
 
     def _debug(self, words: list[str], options: Mapping[str, Any]) -> Any:
         fetches, feeds, graph = self._request("debug", words, options)
@@ -285,6 +226,13 @@ class FlowMagics(Magics):
 
     def _shown(self, options: Mapping[str, Any], file: str | None = None) -> errors.Showing:
         return errors.Showing(self.shell, file, whole=bool(options.get("traceback")))
+
+
+def _steps(command: str, options: Mapping[str, Any], default: int) -> int:
+    text = options.get("steps", str(default))
+    if not text.isdecimal() or int(text) < 1:
+        raise OptionError(f"--steps {text}: not a number of steps\n{COMMANDS[command].help()}")
+    return int(text)
 
 
 def _fetchable(value: Any) -> bool:

@@ -6,7 +6,7 @@ are included as *foreign* boxes. Everything is in program order, so the same cel
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from flowbook.graph.graph import Graph
@@ -30,6 +30,7 @@ class Box(NamedTuple):
     foreign: bool  # belongs to another cell
     backward: bool  # made by a gradient rule
     stale: bool
+    change: str = ""  # what the last run of its cell did to it: new or changed
 
 
 class Arrow(NamedTuple):
@@ -49,8 +50,10 @@ class Outline(NamedTuple):
     nodes: int  # of the cell itself
 
 
-def outline(graph: Graph, cell: str, limit: int = LIMIT) -> Outline:
+def outline(graph: Graph, cell: str, limit: int = LIMIT, changes: Mapping[str, str] | None = None) -> Outline:
     """The outline of a cell, in at most ``limit`` boxes when its scopes allow that.
+
+    ``changes``: by name of a node of the cell, what to mark it as.
 
     >>> import flowbook as fb
     >>> g = fb.Graph()
@@ -78,6 +81,8 @@ def outline(graph: Graph, cell: str, limit: int = LIMIT) -> Outline:
             boxes.append(_node_box(len(boxes), key, scopes[key], foreign=False))
         else:
             boxes.append(_scope_box(len(boxes), key, nodes))  # type: ignore[arg-type]
+    if changes:
+        boxes = [box if box.foreign else box._replace(change=_change(box, changes)) for box in boxes]
     place = {node: box.key for box in boxes for node in box.nodes}
     arrows: dict[Arrow, None] = {}
     for node in own:
@@ -131,6 +136,11 @@ def _node_box(key: int, node: Node, scope: Path, *, foreign: bool) -> Box:
         node.forward is not None or _is_result(node),
         node.current.stale is not None,
     )
+
+
+def _change(box: Box, changes: Mapping[str, str]) -> str:
+    kinds = [changes.get(node.name, "") for node in box.nodes]
+    return kinds[0] if len(set(kinds)) == 1 else "changed"
 
 
 def _detail(node: Node) -> str:

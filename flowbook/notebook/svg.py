@@ -8,6 +8,7 @@ card brings its own ground, so it can be read on a light and on a dark page; whe
 from __future__ import annotations
 
 from flowbook.graph.node import Node
+from flowbook.notebook.formula import formula, purpose
 from flowbook.notebook.layout import HEADER, Layout, LayoutError, Point, place
 from flowbook.notebook.outline import Box, Outline, Path
 
@@ -34,6 +35,8 @@ STYLE = """
 .fb-foreign{opacity:.6}.fb-foreign .fb-card{stroke-dasharray:3 2}
 .fb-stale .fb-card,.fb-stale .fb-scope-card{stroke:#d1242f;stroke-width:1.6;stroke-dasharray:5 3}
 .fb-warn{fill:#d1242f}
+.fb-changed .fb-card,.fb-changed .fb-scope-card{stroke:#bf8700;stroke-width:1.6}
+.fb-mark{fill:#bf8700}
 .fb-placeholder{fill:#4c78a8}.fb-variable{fill:#2f9e8f}.fb-constant{fill:#9aa3af}.fb-copy{fill:#b279a2}
 .fb-write{fill:#54a24b}.fb-gradient{fill:#d9822b}.fb-plain{fill:#c9cfd8}
 @media (prefers-color-scheme:dark){
@@ -96,6 +99,8 @@ def _lines(box: Box) -> list[tuple[str, str]]:
         rows.append(("spec", box.spec))
     if box.stale:
         rows.append(("warn", "stale"))
+    elif box.change:
+        rows.append(("mark", box.change))
     return [(kind, _short(text)) for kind, text in rows]
 
 
@@ -119,7 +124,7 @@ def _size(box: Box) -> tuple[float, float]:
 def _card(box: Box, centre: Point, size: tuple[float, float]) -> str:
     (x, y), (width, height) = centre, size
     left, top = x - width / 2, y - height / 2
-    kinds = ["fb-foreign"] * box.foreign + ["fb-stale"] * box.stale
+    kinds = ["fb-foreign"] * box.foreign + ["fb-stale"] * box.stale + ["fb-changed"] * bool(box.change)
     card = "fb-scope-card" if box.kind == "scope" else "fb-card"
     if box.backward:
         card += " fb-back"
@@ -178,14 +183,13 @@ def _head(before: Point, tip: Point) -> str:
 
 
 def tooltip(box: Box) -> str:
-    """What a card says when pointed at: name, spec, the op's first line, where it was written."""
+    """What a card says when pointed at: its formula, spec, the op's first line, where it was written."""
     if box.kind == "scope":
         names = [node.name for node in box.nodes[:12]]
         rest = len(box.nodes) - len(names)
         return "\n".join([f"{box.title}: {box.detail}", *names, *([f"and {rest} more"] if rest else [])])
     node = box.nodes[0]
-    rows = [f"{node.name}: {node.op}", *(repr(each.spec) for each in node.outputs)]
-    rows.append(node.opdef.doc.partition("\n")[0])
+    rows = [formula(node), *(repr(each.spec) for each in node.outputs), purpose(node)]
     if node.forward is not None and box.detail != "gradient":
         rows.append(f"gradient of {node.forward.name}")
     if node.device:
@@ -198,7 +202,7 @@ def tooltip(box: Box) -> str:
 
 def _where(node: Node) -> str:
     origin = node.origin
-    return f"line {origin.line}:  {origin.code}" if origin is not None else ""
+    return f"{node.owner.label}, line {origin.line}:  {origin.code}" if origin is not None else ""
 
 
 def escape(text: str) -> str:

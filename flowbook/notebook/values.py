@@ -1,6 +1,7 @@
 """Values as people want to see them: short, and the same text on every run.
 
-Numbers have 4 significant digits; a small array is shown whole, a large one by its range.
+Numbers have 4 significant digits; a small array is shown whole, a large one by its range and a row of bars: a vector
+as a curve, anything else by how its elements are distributed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from flowbook.graph.types import format_shape
 MAX_ROWS = 80  # of a table
 SMALL = 24  # elements that are shown one by one
 BARS = "▁▂▃▄▅▆▇█"
+BINS = 12  # of a distribution
 
 
 class Text:
@@ -46,8 +48,8 @@ def format_value(value: Any) -> str:
 
     >>> format_value(np.float32(0.25)), format_value(np.arange(3)), format_value(None)
     ('0.25', '[0, 1, 2]', 'done')
-    >>> format_value(np.linspace(-1, 1, 100))
-    '-1 to 1, mean 0'
+    >>> format_value(np.linspace(-1, 1, 100)), format_value(np.full((8, 8), 3))
+    ('-1 to 1, mean 0  ▁▁▂▂▂▃▃▃▄▄▄▄▅▅▅▆▆▆▇▇▇▇██', 'all 3')
     """
     if value is None:
         return "done"
@@ -71,22 +73,54 @@ def _small(array: Any) -> str:
 
 
 def summarize(array: Any) -> str:
-    """Range and mean of a large array, and what is not finite in it."""
+    """Range, mean and bars of a large array, and what is not finite in it."""
     if array.size == 0:
         return "empty"
     if array.dtype.kind == "b":
         return f"{int(array.sum())} of {array.size} True"
     finite = array[np.isfinite(array)]
     parts = []
-    if finite.size:
-        low, high, mean = finite.min(), finite.max(), finite.mean(dtype=np.float64)
-        if abs(mean) < 1e-12 * max(abs(float(low)), abs(float(high))):
-            mean = np.float64(0.0)
-        parts.append(f"{format_number(low)} to {format_number(high)}, mean {format_number(mean)}")
+    if finite.size and array.dtype.kind != "c":
+        low, high = finite.min(), finite.max()
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = finite.mean(dtype=np.float64)
+        if not np.isfinite(mean):  # their sum is too large
+            mean = (finite / finite.size).sum(dtype=np.float64)
+        if low == high:
+            parts.append(f"all {format_number(low)}" if finite.size == array.size else format_number(low))
+        else:
+            if abs(mean) < 1e-12 * max(abs(float(low)), abs(float(high))):
+                mean = np.float64(0.0)
+            parts.append(f"{format_number(low)} to {format_number(high)}, mean {format_number(mean)}")
+    elif finite.size:
+        size = np.abs(finite)
+        parts.append(f"absolute values {format_number(size.min())} to {format_number(size.max())}")
     for what, count in (("nan", int(np.isnan(array).sum())), ("inf", int(np.isinf(array).sum()))):
         if count:
             parts.append(f"{count} {what}")
-    return ", ".join(parts)
+    bars = bars_of(array)
+    return ", ".join(parts) + (f"  {bars}" if bars else "")
+
+
+def bars_of(array: Any) -> str:
+    """A large array as a row of bars: a vector as a curve, other arrays as a histogram from minimum to maximum.
+
+    >>> bars_of(np.arange(8.0)), bars_of(np.arange(256.0).reshape(16, 16) ** 2), bars_of(np.zeros((8, 8)))
+    ('▁▂▃▄▅▆▇█', '█▄▃▃▃▃▂▂▂▂▂▂', '')
+    """
+    if array.dtype.kind not in "iuf":
+        return ""
+    finite = array[np.isfinite(array)].astype(np.float64)
+    if not finite.size or finite.min() == finite.max():
+        return ""
+    if array.ndim == 1:
+        return sparkline(array)
+    with np.errstate(over="ignore", invalid="ignore"):
+        span = finite.max() - finite.min()
+    if not np.isfinite(span):
+        return ""
+    counts = np.bincount(np.minimum(((finite - finite.min()) / span * BINS).astype(np.int64), BINS - 1), minlength=BINS)
+    return sparkline([0, *counts])[1:]  # the empty bin before them: bars stand on zero
 
 
 def kind_of(value: Any) -> str:

@@ -25,7 +25,7 @@ class CellView:
     """
 
     def __init__(self, graph: Graph, cell: str, commit: Commit | None = None, kept: list[str] | None = None) -> None:
-        shown = outline(graph, cell)
+        shown = outline(graph, cell, changes=_changes(commit))
         self.table = cell_table(shown)
         self.notices = [] if commit is None else notices(graph, commit, kept or [])
         self.svg: str | None = None
@@ -57,3 +57,11 @@ class CellView:
         if self.svg is not None:
             bundle["image/svg+xml"] = self.svg
         return bundle
+
+
+def _changes(commit: Commit | None) -> dict[str, str]:
+    """What to mark in the picture of a cell that ran again: what it did not have before, and what is different."""
+    if commit is None or not commit.again:
+        return {}
+    marks = dict.fromkeys(commit.added, "new")
+    return marks | dict.fromkeys([*commit.changed, *commit.rewired], "changed")

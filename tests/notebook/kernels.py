@@ -26,7 +26,7 @@ class Kernel:
         message = self.client.session.msg("execute_request", content)
         message["metadata"] = {"deletedCells": deleted or [], **({"cellId": cell_id} if cell_id else {})}
         self.client.shell_channel.send(message)
-        found: dict[str, Any] = {"text": "", "data": []}
+        found: dict[str, Any] = {"text": "", "data": [], "updated": []}
         while True:
             reply = self.client.get_iopub_msg(timeout=60)
             if reply["parent_header"].get("msg_id") != message["header"]["msg_id"]:
@@ -36,6 +36,8 @@ class Kernel:
                 found["text"] += body["text"]
             elif kind in ("display_data", "execute_result"):
                 found["data"].append(body["data"])
+            elif kind == "update_display_data":
+                found["updated"].append(body["data"])
             elif kind == "error":
                 found["error"] = body
             elif kind == "status" and body["execution_state"] == "idle":

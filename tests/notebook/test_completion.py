@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from IPython.core.completer import provisionalcompleter
 
+from flowbook.notebook.catalog import CELL as CELL_MAGIC
+from flowbook.notebook.catalog import COMMANDS
 from flowbook.notebook.completion import complete
-from flowbook.notebook.magics import CELL as CELL_MAGIC
-from flowbook.notebook.magics import COMMANDS
 from tests.notebook.conftest import Notebook
 
 CELL = """%%flow --name net --quiet
@@ -61,3 +61,22 @@ def test_it_is_loaded_once_and_goes_with_the_extension(cell: Notebook) -> None:
     cell.shell.run_line_magic("unload_ext", "flowbook")
     assert "undo" not in offered(cell, "%flow un")
     cell.shell.run_line_magic("load_ext", "flowbook")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('x = fb.placeholder((2,), "flo', ["float16", "float32", "float64"]),
+        ("y = fb.cast(x, dtype='uint1", ["uint16"]),
+        ('with fb.device("cp', ["cpu:0"]),
+        ("r = %flow run log", ["logits"]),
+        ("r, s = %flow run --st", ["--steps"]),
+        ('title = "flo', []),
+    ],
+)
+def test_in_python(cell: Notebook, text: str, found: list[str]) -> None:
+    cell("%%flow --quiet\nlogits = fb.placeholder((3,))")
+    with provisionalcompleter():
+        completions = list(cell.shell.Completer.completions(text, len(text)))
+    ours = [each.text for each in completions if each.type == "flowbook"]
+    assert ours == found

@@ -10,7 +10,7 @@ import pytest
 from IPython.core.error import UsageError
 
 import flowbook as fb
-from flowbook.notebook.magics import COMMANDS
+from flowbook.notebook.catalog import COMMANDS
 from tests.notebook.conftest import Notebook, plain
 
 NET = (

@@ -95,7 +95,7 @@ def test_what_a_card_says() -> None:
     titles = [
         each.text or "" for each in ElementTree.fromstring(draw(graph, "net")).iter() if each.tag.endswith("title")
     ]
-    assert any(each.startswith("layer/h: tanh\nfloat32 (batch, 2)\nHyperbolic tangent") for each in titles)
+    assert any(each.startswith("h = tanh(matmul_1)\nfloat32 (batch, 2)\nHyperbolic tangent") for each in titles)
     assert any("line 3:  h = fb.tanh(x @ W)" in each for each in titles)
 
 
@@ -197,3 +197,23 @@ def test_without_graphviz_there_is_the_table_and_a_hint(monkeypatch: pytest.Monk
     view = CellView(network(), "net")
     assert view.svg is None
     assert "pip install graphviz" in view.text
+
+
+def test_a_cell_run_again_marks_what_is_new_and_changed() -> None:
+    graph, space = fb.Graph(), {"fb": fb}
+    source = "x = fb.placeholder((2,))\ny = fb.tanh(x)\nz = fb.exp(x)"
+
+    def marks(text: str) -> list[tuple[str, str]]:
+        commit, _ = run_cell(text, space, name="net", graph=graph)
+        picture = CellView(graph, "net", commit).svg
+        assert picture is not None
+        return [(title, mark) for title, mark in zip(texts(picture), texts(picture)[1:], strict=False) if is_mark(mark)]
+
+    def is_mark(text: str) -> bool:
+        return text in ("new", "changed")
+
+    assert marks(source) == []
+    assert marks(source) == []
+    after = marks(source.replace("tanh", "sin") + "\nw = z * 2.0")
+    assert [mark for _, mark in after] == ["changed", "new"]
+    assert CellView(graph, "net").svg == CellView(graph, "net", None).svg  # only what this run did is marked
