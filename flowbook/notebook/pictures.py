@@ -94,9 +94,18 @@ def png(canvas: Image.Image) -> Picture:
     return Picture(file.getvalue(), -(-canvas.width // SCALE), -(-canvas.height // SCALE))
 
 
+def ascii_only(text: str) -> str:
+    """A text in the letters that the font of pictures has: µ as u, others as a question mark.
+
+    >>> ascii_only("12 µs"), ascii_only("größe")
+    ('12 us', 'gr??e')
+    """
+    return text.replace("µ", "u").replace("…", "..").encode("ascii", "replace").decode()
+
+
 def _texts(label: str, value: Any) -> tuple[str, str]:
     """Name and spec, and what the colours mean."""
-    head = f"{shorten(label, 30)}  {kind_of(value)}"
+    head = ascii_only(f"{shorten(label, 30)}  {kind_of(value)}")
     finite = value[np.isfinite(value)]
     if value.dtype.kind == "b":
         return head, "dark False, bright True"

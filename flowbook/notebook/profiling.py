@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
-from flowbook.notebook.pictures import GREY, SCALE, Picture, png
+from flowbook.notebook.pictures import GREY, SCALE, Picture, ascii_only, png
 from flowbook.notebook.text import shorten
 from flowbook.notebook.values import MAX_ROWS, table
 from flowbook.runtime.trace import Trace
@@ -92,7 +92,7 @@ class Profile:
         font = ImageFont.load_default(11 * SCALE)
         rows = self.by_time()
         shown, rest = rows[:BARS], rows[BARS:]
-        texts = [(shorten(row.node, 36), row.op, row.seconds, row.share, BAR) for row in shown]
+        texts = [(ascii_only(shorten(row.node, 36)), row.op, row.seconds, row.share, BAR) for row in shown]
         if rest:
             texts.append((f"{len(rest)} more", "", sum(r.seconds for r in rest), sum(r.share for r in rest), REST))
         line, track = 18 * SCALE, 260 * SCALE
@@ -105,7 +105,7 @@ class Profile:
         canvas = Image.new("RGBA", (edge + track + 130 * SCALE, line * (len(texts) + 1)), (0, 0, 0, 0))
         draw = ImageDraw.Draw(canvas)
         runs = "1 run" if self.runs == 1 else f"{self.runs} runs"
-        draw.text((0, 0), f"{_time(self.total)} a run (median of {runs}); time by node:", GREY, font)
+        draw.text((0, 0), ascii_only(f"{_time(self.total)} a run (median of {runs}); time by node:"), GREY, font)
         most = max([seconds for _, _, seconds, _, _ in texts] or [0.0]) or 1.0
         for index, (name, op, seconds, share, colour) in enumerate(texts, 1):
             top = index * line
@@ -115,7 +115,7 @@ class Profile:
             draw.rounded_rectangle(box, 3 * SCALE, TRACK)
             width = max(2 * SCALE, int(track * seconds / most))
             draw.rounded_rectangle((edge, box[1], edge + width, box[3]), min(3 * SCALE, width // 2), colour)
-            draw.text((edge + track + 10 * SCALE, top), f"{_time(seconds)}  {share:.0%}", GREY, font)
+            draw.text((edge + track + 10 * SCALE, top), ascii_only(f"{_time(seconds)}  {share:.0%}"), GREY, font)
         return png(canvas)
 
 
