@@ -40,6 +40,12 @@ COMMANDS: dict[str, Command] = {
         (_FEED, Option("steps", "N", "over N runs; default 10"), _GRAPH, _TRACEBACK),
         (0, None),
     ),
+    "export": Command(
+        "%flow export FILE.html [FETCH ...] [options]",
+        "one HTML file that plays a run both ways; without FETCH: the last traced run",
+        (_FEED, Option("title", "TEXT", "the heading; default: the name of the file"), _GRAPH, _TRACEBACK),
+        (1, None),
+    ),
     "why": Command(
         "%flow why FETCH [FETCH ...] [options]",
         "where a nan or an infinity comes from: the first node that made one, and the rule it broke",

@@ -17,6 +17,7 @@ from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
 from flowbook.notebook import cells, commands, completion, errors, marks, reactive
 from flowbook.notebook.catalog import CELL, COMMANDS, overview
+from flowbook.notebook.export import export
 from flowbook.notebook.frontend import FrontEnd
 from flowbook.notebook.gradview import grad
 from flowbook.notebook.options import OptionError, assignments, parse
@@ -96,6 +97,15 @@ class FlowMagics(Magics):
             return found
         print(found)  # a terminal shows no picture, and keeps nothing that is compared
         return None
+
+    def _export(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        path, *names = words
+        fetches, feeds, graph = self._request("export", names, options)
+        session = commands.session(graph)
+        if fetches:
+            session.run(list(fetches.values()), feeds(), trace=True)
+        export(path, session, title=options.get("title"))
+        return Text(f"wrote {path}: open it in a browser, or send it to somebody")
 
     def _why(self, words: list[str], options: Mapping[str, Any]) -> Any:
         fetches, feeds, graph = self._request("why", words, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,25 @@ def test_a_profile_of_nothing_says_what_to_do(cell: Notebook) -> None:
     ran = cell("%flow profile")
     assert not ran.ok and "no run was traced yet" in ran.out and "--trace" in ran.out
     assert "not a number of steps" in cell("%flow profile y --steps x").err + cell("%flow profile --steps 0").err
+
+
+def test_a_run_is_exported_to_one_file(cell: Notebook, tmp_path: Path) -> None:
+    cell("%%flow --quiet\nx = fb.placeholder((2,))\ny = fb.exp(x, name='the_exponential')")
+    ran = cell(f"%flow export {tmp_path}/run.html")
+    assert not ran.ok and "no traced run" in ran.out
+    ran = cell(f"%flow export {tmp_path}/run.html y --feed x=[1,2] --title 'Two numbers'")
+    assert ran.ok and repr(ran.result).startswith("wrote ")
+    page = (tmp_path / "run.html").read_text()
+    assert "<title>Two numbers</title>" in page and "http://" not in page.split("<script>")[0]
+    assert cell(f"%flow export {tmp_path}/again.html").ok  # of that run
+    assert "FileError" in cell(f"%flow export {tmp_path}/no/folder.html").out
+
+
+def test_why_names_the_rule(cell: Notebook) -> None:
+    cell("%%flow --quiet --name net\nx = fb.placeholder((2,))\nl = fb.log(x)\ny = fb.sum(l * x)")
+    text = repr(cell("%flow why y --feed x=[1,0]").result)
+    assert "begins in 'l'[1] (log)" in text and "net:3  l = fb.log(x)" in text
+    assert "finite" in repr(cell("%flow why y --feed x=[1,2]").result)
 
 
 def test_a_profile_in_a_kernel_is_a_picture(kernel: Kernel) -> None:
