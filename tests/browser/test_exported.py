@@ -192,6 +192,15 @@ def test_the_keyboard_alone(view: Page) -> None:
     assert names == 0, "every button has a name"
 
 
+def test_the_focus_stays_in_the_view(view: Page) -> None:
+    view.press("ArrowDown")
+    view.page.click("[role=tab]:has-text('Node')")
+    view.press("[")
+    assert view.page.evaluate("document.activeElement.textContent") == "Node"
+    view.press("Escape")
+    assert view.page.evaluate("document.activeElement.className") == "fb-view"
+
+
 def test_gradients_beside_values(view: Page) -> None:
     view.press("/")
     view.page.keyboard.type("layer1/kernel")
@@ -276,3 +285,11 @@ def test_a_graph_of_50_000_nodes_without_scopes_opens(tmp_path: Path) -> None:
         assert view.chosen == "n49999" and view.page.locator(".fb-card").count() <= 300
         assert view.errors == []
         view.shot("export-50000")
+
+
+def test_a_graph_that_has_not_run_shows_shapes_and_no_timeline(tmp_path: Path) -> None:
+    with Page(written(tmp_path, chain(3))) as view:
+        assert view.page.locator(".fb-waiting").count() == 3 and view.page.locator(".fb-lanes").is_hidden()
+        assert view.page.locator(".fb-label").all_text_contents() == ["(2, 3)"] * 3
+        assert view.page.locator(".fb-bar button[title^=Play]").is_disabled()
+        assert view.errors == []

@@ -63,8 +63,8 @@ export function specs(node: GraphNode): string {
 }
 
 export function title(node: GraphNode): string {
-  const inside = (node.scope?.join("/") ?? "").length;
-  return inside ? node.name.slice(inside + 1) : node.name;
+  const scope = node.scope?.length ? `${node.scope.join("/")}/` : "";
+  return node.name.startsWith(scope) ? node.name.slice(scope.length) : node.name;
 }
 
 export function plural(count: number, noun: string): string {

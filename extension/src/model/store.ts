@@ -66,7 +66,7 @@ export class Store {
 
   /** Whether a node's value is there at this moment: it has run, or did not have to. */
   produced(node: number): boolean {
-    return this.state[node]! >= 3 || !this.computed.has(node);
+    return this.state[node]! >= 3 || (this.run !== null && !this.computed.has(node));
   }
 
   private computed = new Set<number>();
@@ -125,6 +125,9 @@ export class Store {
     }
     const { nodes } = message;
     this.graph = message;
+    this.run = null;
+    this.seen = 0;
+    this.begun.clear();
     this.tree = new ScopeTree(nodes);
     this.state = new Uint8Array(nodes.length);
     this.time = new Float64Array(nodes.length).fill(NaN);

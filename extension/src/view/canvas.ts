@@ -7,8 +7,9 @@ import type { Store } from "../model/store";
 import { plural } from "../model/format";
 import { Camera } from "./camera";
 import { type Card, drawCard } from "./card";
-import { eachFrame, h, s } from "./dom";
+import { eachFrame, fit, h, s } from "./dom";
 import { Minimap } from "./minimap";
+import { FONTS } from "./style";
 
 export interface Actions {
   choose(box: Box): void;
@@ -122,7 +123,8 @@ export class Canvas {
       if (members.length && members.every((box) => box.backward)) {
         group.classList.add("fb-back");
       }
-      const text = `${scope.name} · ${plural(scope.count, "node")} ▾`;
+      const count = ` · ${plural(scope.count, "node")} ▾`;
+      const text = fit(scope.name, place.width - 28 - count.length * 5.6, FONTS.text, true) + count;
       group.setAttribute("aria-label", `scope ${scope.path}, ${plural(scope.count, "node")}, open`);
       group.append(
         s("rect", { x: place.x, y: place.y, width: place.width, height: place.height, rx: 10 }),

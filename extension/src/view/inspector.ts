@@ -23,7 +23,17 @@ export class Inspector {
     private readonly choose: (node: number) => void,
   ) {}
 
+  /** Draw what is chosen. Who had the focus in here keeps it: at the tab, or at the view when there is none. */
   draw(): void {
+    const focused = this.root.contains(document.activeElement);
+    this.fill();
+    if (focused && !this.root.contains(document.activeElement)) {
+      const tab = this.root.querySelector<HTMLElement>("[aria-selected=true]");
+      (tab ?? this.root.closest<HTMLElement>(".fb-view"))?.focus({ preventScroll: true });
+    }
+  }
+
+  private fill(): void {
     const selected = this.store.selected ?? this.last();
     const node = selected === null ? undefined : this.store.nodes[selected];
     if (selected === null || !node) {

@@ -64,9 +64,10 @@ stroke-opacity:.5}.fb-running .fb-shape{fill:var(--fb-run-bg);stroke:var(--fb-ac
 .fb-stale .fb-shape{stroke:var(--fb-warn);stroke-width:1.6;stroke-dasharray:5 3}
 .fb-bar-of{fill:var(--fb-done);opacity:.7}
 .fb-ring{fill:none;stroke:transparent;stroke-width:2;pointer-events:none}
-.fb-selected .fb-ring{stroke:var(--fb-accent)}.fb-changed .fb-ring{stroke:var(--fb-glow);stroke-width:3}
+.fb-changed .fb-ring{stroke:var(--fb-glow);stroke-width:3}
 .fb-lit .fb-ring{stroke:color-mix(in srgb,var(--fb-accent) 55%,transparent)}
 .fb-hit .fb-ring{stroke:var(--fb-glow)}.fb-pair .fb-ring{stroke:var(--fb-grad);stroke-dasharray:4 3}
+.fb-selected .fb-ring{stroke:var(--fb-accent);stroke-dasharray:none}
 .fb-next .fb-shape{fill:var(--fb-run-bg);stroke:var(--fb-accent);stroke-dasharray:none}
 .fb-arrow{fill:var(--fb-accent);display:none}.fb-next .fb-arrow{display:inline}
 .fb-gutter{fill:transparent}.fb-dot{fill:var(--fb-bad);opacity:0;pointer-events:none}

@@ -103,6 +103,7 @@ export class Toolbar {
       this.buttons[each].disabled = ended;
     }
     this.buttons.into.hidden = this.buttons.out.hidden = !bodies;
+    this.play.disabled = count === 0;
     const playing = mode === "running";
     this.play.replaceChildren(icon(playing ? "pause" : "continue"));
     this.play.title = playing ? "Pause (Space)" : "Play (Space or F9)";

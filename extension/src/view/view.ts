@@ -103,7 +103,9 @@ export class View {
     for (const topic of ["states", "values", "selection", "run", "graph"] as const) {
       store.on(topic, this.reinspect);
     }
-    store.on("run", () => this.timeline.update());
+    for (const topic of ["graph", "run"] as const) {
+      store.on(topic, () => this.timeline.update());
+    }
     store.on("states", () => this.follow());
     store.on("selection", () => this.timeline.redraw());
     store.on("notice", () => this.notice());
