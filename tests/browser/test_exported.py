@@ -197,8 +197,8 @@ def test_the_focus_stays_in_the_view(view: Page) -> None:
     view.page.click("[role=tab]:has-text('Node')")
     view.press("[")
     assert view.page.evaluate("document.activeElement.textContent") == "Node"
-    view.press("Escape")
-    assert view.page.evaluate("document.activeElement.className") == "fb-view"
+    view.press("]", "Escape")
+    assert view.page.evaluate("document.activeElement.className") == "fb-view", "there is no tab any more"
 
 
 def test_gradients_beside_values(view: Page) -> None:
