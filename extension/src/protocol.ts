@@ -27,7 +27,7 @@ export interface Spec {
  * scalar, `null` where an optional one was left out. `controls`: nodes it waits for. `forward`: the node whose
  * gradient rule made this one. `gradients`: for each output the tensor that holds its derivative, where known.
  * `parent`: the control-flow node in whose body it is. `doc`: what its op does. `stale`: why it cannot run.
- * `change`: what the last commit did to it.
+ * `change`: what the last commit did to it. `formula`: what it computes, as one line of Python.
  */
 export interface GraphNode {
   name: string;
@@ -47,10 +47,15 @@ export interface GraphNode {
   doc?: string;
   stale?: string;
   change?: "added" | "changed" | "rewired";
+  formula?: string;
 }
 
 /**
  * The graph: replaces all that the view knew. `live`: a kernel answers; else it is a recording.
+ *
+ * `cell`: it is the part of a graph that this cell made, with its surroundings; `focus`: the cell's own nodes.
+ * `hidden`: how many nodes of the graph are left out, that `Show` would bring. `removed`: names of nodes that the
+ * last commit took away.
  */
 export interface GraphMessage {
   type: "graph";
@@ -58,6 +63,9 @@ export interface GraphMessage {
   title: string;
   live: boolean;
   nodes: GraphNode[];
+  cell?: string;
+  focus?: Int32Array;
+  hidden?: number;
   removed?: string[];
 }
 
@@ -251,6 +259,35 @@ export interface Checked {
 }
 
 /**
+ * One place of a `Story`, and what to read there.
+ */
+export interface Chapter {
+  node: number;
+  text: string;
+}
+
+/**
+ * An answer to `Why`: from the node that was asked about back to the one where the first nan or infinity was made,
+ * which is last. `text`: the whole, as a person would tell it. No chapters: there is nothing to tell.
+ */
+export interface Story {
+  type: "story";
+  node: number;
+  text: string;
+  chapters: Chapter[];
+}
+
+/**
+ * An answer to `Export`: a file for the reader to keep.
+ */
+export interface File {
+  type: "file";
+  name: string;
+  mime: string;
+  data: Uint8Array;
+}
+
+/**
  * The cursor is on a line that made these nodes; none: it is elsewhere.
  */
 export interface Cursor {
@@ -348,6 +385,37 @@ export interface CheckGradient {
 }
 
 /**
+ * Ask where the nan or infinity in this node's value comes from.
+ */
+export interface Why {
+  type: "why";
+  node: number;
+}
+
+/**
+ * Ask for the run as a file: a page that plays it, or a trace for ui.perfetto.dev.
+ */
+export interface Export {
+  type: "export";
+  kind: "html" | "perfetto";
+}
+
+/**
+ * Show the whole graph, or only what the cell made.
+ */
+export interface Show {
+  type: "show";
+  whole: boolean;
+}
+
+/**
+ * End a training, or a node that takes long, as the interrupt button of the notebook does.
+ */
+export interface Interrupt {
+  type: "interrupt";
+}
+
+/**
  * Whether somebody can see the view; when not, deltas need not be sent.
  */
 export interface Watch {
@@ -366,6 +434,8 @@ export type ToView =
   | Edited
   | Breakpoints
   | Checked
+  | Story
+  | File
   | Cursor
   | Notice;
 
@@ -379,4 +449,8 @@ export type ToKernel =
   | Inspect
   | SetValue
   | CheckGradient
+  | Why
+  | Export
+  | Show
+  | Interrupt
   | Watch;

@@ -52,7 +52,7 @@ class GraphNode(TypedDict):
     scalar, ``null`` where an optional one was left out. ``controls``: nodes it waits for. ``forward``: the node whose
     gradient rule made this one. ``gradients``: for each output the tensor that holds its derivative, where known.
     ``parent``: the control-flow node in whose body it is. ``doc``: what its op does. ``stale``: why it cannot run.
-    ``change``: what the last commit did to it.
+    ``change``: what the last commit did to it. ``formula``: what it computes, as one line of Python.
     """
 
     name: str
@@ -72,16 +72,25 @@ class GraphNode(TypedDict):
     doc: NotRequired[str]
     stale: NotRequired[str]
     change: NotRequired[Literal["added", "changed", "rewired"]]
+    formula: NotRequired[str]
 
 
 class GraphMessage(TypedDict):
-    """The graph: replaces all that the view knew. ``live``: a kernel answers; else it is a recording."""
+    """The graph: replaces all that the view knew. ``live``: a kernel answers; else it is a recording.
+
+    ``cell``: it is the part of a graph that this cell made, with its surroundings; ``focus``: the cell's own nodes.
+    ``hidden``: how many nodes of the graph are left out, that `Show` would bring. ``removed``: names of nodes that the
+    last commit took away.
+    """
 
     type: Literal["graph"]
     protocol: int
     title: str
     live: bool
     nodes: list[GraphNode]
+    cell: NotRequired[str]
+    focus: NotRequired[Int32]
+    hidden: NotRequired[int]
     removed: NotRequired[list[str]]
 
 
@@ -269,6 +278,32 @@ class Checked(TypedDict):
     text: str
 
 
+class Chapter(TypedDict):
+    """One place of a `Story`, and what to read there."""
+
+    node: int
+    text: str
+
+
+class Story(TypedDict):
+    """An answer to `Why`: from the node that was asked about back to the one where the first nan or infinity was made,
+    which is last. ``text``: the whole, as a person would tell it. No chapters: there is nothing to tell."""
+
+    type: Literal["story"]
+    node: int
+    text: str
+    chapters: list[Chapter]
+
+
+class File(TypedDict):
+    """An answer to `Export`: a file for the reader to keep."""
+
+    type: Literal["file"]
+    name: str
+    mime: str
+    data: Uint8
+
+
 class Cursor(TypedDict):
     """The cursor is on a line that made these nodes; none: it is elsewhere."""
 
@@ -285,7 +320,8 @@ class Notice(TypedDict):
 
 
 ToView = (
-    GraphMessage, RunMessage, Events, States, Timing, Progress, Values, Edited, Breakpoints, Checked, Cursor, Notice,
+    GraphMessage, RunMessage, Events, States, Timing, Progress, Values, Edited, Breakpoints, Checked, Story, File, Cursor,
+    Notice,
 )  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------ to a kernel
@@ -362,6 +398,33 @@ class CheckGradient(TypedDict):
     node: int
 
 
+class Why(TypedDict):
+    """Ask where the nan or infinity in this node's value comes from."""
+
+    type: Literal["why"]
+    node: int
+
+
+class Export(TypedDict):
+    """Ask for the run as a file: a page that plays it, or a trace for ui.perfetto.dev."""
+
+    type: Literal["export"]
+    kind: Literal["html", "perfetto"]
+
+
+class Show(TypedDict):
+    """Show the whole graph, or only what the cell made."""
+
+    type: Literal["show"]
+    whole: bool
+
+
+class Interrupt(TypedDict):
+    """End a training, or a node that takes long, as the interrupt button of the notebook does."""
+
+    type: Literal["interrupt"]
+
+
 class Watch(TypedDict):
     """Whether somebody can see the view; when not, deltas need not be sent."""
 
@@ -370,7 +433,8 @@ class Watch(TypedDict):
 
 
 ToKernel = (
-    Hello, Move, RunTo, SetBreakpoint, ClearBreakpoint, Select, Inspect, SetValue, CheckGradient, Watch,
+    Hello, Move, RunTo, SetBreakpoint, ClearBreakpoint, Select, Inspect, SetValue, CheckGradient, Why, Export, Show,
+    Interrupt, Watch,
 )  # fmt: skip
 
 STATES = ("waiting", "ready", "running", "finished", "released")
