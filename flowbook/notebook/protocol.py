@@ -320,8 +320,8 @@ class Notice(TypedDict):
 
 
 ToView = (
-    GraphMessage, RunMessage, Events, States, Timing, Progress, Values, Edited, Breakpoints, Checked, Story, File, Cursor,
-    Notice,
+    GraphMessage, RunMessage, Events, States, Timing, Progress, Values, Edited, Breakpoints, Checked, Story, File,
+    Cursor, Notice,
 )  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------ to a kernel
