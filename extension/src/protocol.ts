@@ -140,14 +140,14 @@ export interface Timing {
 }
 
 /**
- * A training goes on: `done` of `steps`, and the last values of its scalars, by name.
+ * A training goes on: `done` of `steps`, and curves of its scalars, by name; `null` is not finite.
  */
 export interface Progress {
   type: "progress";
   done: number;
   steps: number;
   seconds: number;
-  curves: Record<string, number[]>;
+  curves: Record<string, (number | null)[]>;
 }
 
 /**
@@ -247,14 +247,15 @@ export interface Breakpoints {
 }
 
 /**
- * An answer to `CheckGradient`: the largest differences between the analytic and the numeric derivative.
+ * An answer to `CheckGradient`: the largest differences between the analytic and the numeric derivative; `null`
+ * where it is wrong, and `text` says how.
  */
 export interface Checked {
   type: "checked";
   node: number;
   passed: boolean;
-  absolute: number;
-  relative: number;
+  absolute: number | null;
+  relative: number | null;
   text: string;
 }
 

@@ -33,12 +33,14 @@ _LOOKED_AT = 100  # elements that are tried one by one to say where a gradient i
 
 
 class Row(NamedTuple):
-    """How well one x did: the largest difference over all directions, and what was allowed there."""
+    """How well one x did: the largest difference over all directions, what was allowed there, and the largest
+    difference as a part of the larger of the two derivatives."""
 
     name: str
     checks: int
     error: float
     allowed: float
+    relative: float
 
 
 class GradientCheck(NamedTuple):
@@ -108,15 +110,17 @@ def check_gradients(
 def _check(point: _Point, index: int, probes: list[Any], tolerance: tuple[float, float]) -> Row:
     """All probes of one x, or ``GradientError`` for the worst."""
     x = point.xs[index]
-    worst, worst_excess, worst_allowed = 0.0, -np.inf, tolerance[1]
+    worst, worst_excess, worst_allowed, relative = 0.0, -np.inf, tolerance[1], 0.0
     for probe in probes:
         analytic, numeric, allowed = point.compare(index, probe, tolerance)
         error = abs(analytic - numeric)
         if not error <= allowed:
             raise _failure(point, index, analytic, numeric, allowed, tolerance)
+        if error:
+            relative = max(relative, error / max(abs(analytic), abs(numeric)))
         if error - allowed > worst_excess:
             worst, worst_excess, worst_allowed = error, error - allowed, allowed
-    return Row(x.name, len(probes), worst, worst_allowed)
+    return Row(x.name, len(probes), worst, worst_allowed, relative)
 
 
 def _failure(

@@ -14,6 +14,7 @@ from flowbook.graph.context import get_default_graph
 from flowbook.graph.graph import Graph
 from flowbook.graph.transaction import Commit
 from flowbook.notebook import reactive
+from flowbook.notebook.live.watching import watch_of
 from flowbook.notebook.marks import follow, watched
 from flowbook.notebook.profiling import Profile
 from flowbook.notebook.progress import Progress
@@ -65,21 +66,29 @@ def run(
     began = perf_counter()
     values: dict[str, Any] = {}
     done = 0
+    watch = watch_of(runner.graph)
+    watch.training(1)
     with Progress(steps) as progress:
         try:
             for step in range(steps):
                 fed = feeds() if callable(feeds) else feeds
                 more = watched(runner.graph, fetches, fed or ())
                 wanted = {**fetches, **{name: each for name, each in more.items() if name not in fetches}}
+                if step == steps - 1:
+                    watch.look()
                 values = runner.run(wanted, fed, trace=trace and step == steps - 1)
                 done += 1
                 for name, value in values.items():
                     if isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "iuf":
                         history.setdefault(name, []).append(value.item())
                 progress.update(done)
+                if steps > 1:
+                    watch.progress(done, steps, perf_counter() - began, history)
         except KeyboardInterrupt:
             if steps == 1:
                 raise
+        finally:
+            watch.training(-1)
     results = Results(values, history, done, steps)
     reactive.follow(
         results, runner, fetches, lambda: run(fetches, feeds, steps=steps, graph=graph), perf_counter() - began

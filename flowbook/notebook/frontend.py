@@ -14,6 +14,7 @@ from flowbook.graph.context import on_building
 from flowbook.graph.graph import Graph, Owner
 from flowbook.notebook import reactive
 from flowbook.notebook.commands import kept_variables
+from flowbook.notebook.live import opening
 from flowbook.notebook.plain import PlainCell
 from flowbook.notebook.text import notices
 
@@ -48,6 +49,7 @@ class FrontEnd:
         self.shell.events.unregister("post_run_cell", self.after_cell)
         while self.running:
             self.running.pop().end(None)
+            reactive.leave()
         on_building(None)
 
     @property
@@ -76,6 +78,8 @@ class FrontEnd:
         finally:
             reactive.forget(self.deleted)
             reactive.leave()
+            opening.drop(self.deleted)
+            opening.follow()
 
     def _end(self, cell: PlainCell, result: Any) -> None:
         on_building(self.running[-1].begin if self.running else None)

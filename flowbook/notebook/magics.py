@@ -20,6 +20,8 @@ from flowbook.notebook.catalog import CELL, COMMANDS, overview
 from flowbook.notebook.export import export
 from flowbook.notebook.frontend import FrontEnd
 from flowbook.notebook.gradview import grad
+from flowbook.notebook.live import opening, shown
+from flowbook.notebook.live.widget import ViewWidget
 from flowbook.notebook.options import OptionError, assignments, parse
 from flowbook.notebook.values import Text
 from flowbook.notebook.view import CellView
@@ -66,7 +68,9 @@ class FlowMagics(Magics):
         self.front.owns(graph, name)
         if not options.get("quiet"):
             view = CellView(graph, name, commit, commands.kept_variables(graph, commit))
-            display(view)  # type: ignore[no-untyped-call]
+            picture = {} if view.svg is None else {"image/svg+xml": view.svg}
+            data, metadata = shown.bundle(opening.cell_view(graph, name, commit), view.text, **picture)
+            display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
             if view.html is not None:
                 display({"text/html": view.html}, raw=True)  # type: ignore[no-untyped-call]
         return value
@@ -118,7 +122,11 @@ class FlowMagics(Magics):
         fetches, feeds, graph = self._request("debug", words, options)
         only = list(fetches.values())
         stepper = commands.debug(only[0] if len(only) == 1 else fetches, feeds(), graph=graph)
-        print(stepper.where())
+        if getattr(self.shell, "kernel", None) is None:
+            print(stepper.where())
+        else:
+            view = opening.stepper_view(stepper, " ".join(words), lambda: self._names, self.front.cell_id)
+            shown.show_stepper(view, stepper.where(), ViewWidget)
         return stepper
 
     def _grad(self, words: list[str], options: Mapping[str, Any]) -> Any:
@@ -260,6 +268,7 @@ def load(shell: Any) -> None:
     magics.front.install()
     errors.install(shell)
     completion.install(shell, CELL, COMMANDS)
+    opening.install(shell)
 
 
 def unload(shell: Any) -> None:
@@ -270,3 +279,4 @@ def unload(shell: Any) -> None:
         function.__self__.front.uninstall()
     errors.uninstall()
     completion.uninstall(shell)
+    opening.uninstall(shell)

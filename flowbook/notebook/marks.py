@@ -127,7 +127,7 @@ def watched(graph: Graph, fetches: Any, fed: Any = ()) -> dict[str, Tensor]:
     return {
         tensor.name: tensor
         for node in topological(nodes)
-        if any(_matches(pattern, node) for pattern in patterns)
+        if any(matches(pattern, node) for pattern in patterns)
         for tensor in node.outputs
     }
 
@@ -153,7 +153,8 @@ def _nodes(fetches: Any) -> list[Node]:
     return [fetches.node.live if isinstance(fetches, Tensor) else fetches.live]
 
 
-def _matches(pattern: str, node: Node) -> bool:
+def matches(pattern: str, node: Node) -> bool:
+    """Whether a pattern means a node: by its name, or as ``op:log`` by its operation."""
     return fnmatchcase(node.op, pattern[3:]) if pattern.startswith("op:") else fnmatchcase(node.name, pattern)
 
 

@@ -166,13 +166,13 @@ class Timing(TypedDict):
 
 
 class Progress(TypedDict):
-    """A training goes on: ``done`` of ``steps``, and the last values of its scalars, by name."""
+    """A training goes on: ``done`` of ``steps``, and curves of its scalars, by name; ``null`` is not finite."""
 
     type: Literal["progress"]
     done: int
     steps: int
     seconds: float
-    curves: dict[str, list[float]]
+    curves: dict[str, list[float | None]]
 
 
 # ------------------------------------------------------------------------------------------------ of values
@@ -268,13 +268,14 @@ class Breakpoints(TypedDict):
 
 
 class Checked(TypedDict):
-    """An answer to `CheckGradient`: the largest differences between the analytic and the numeric derivative."""
+    """An answer to `CheckGradient`: the largest differences between the analytic and the numeric derivative; ``null``
+    where it is wrong, and ``text`` says how."""
 
     type: Literal["checked"]
     node: int
     passed: bool
-    absolute: float
-    relative: float
+    absolute: float | None
+    relative: float | None
     text: str
 
 

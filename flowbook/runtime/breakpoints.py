@@ -81,10 +81,11 @@ class Breakpoint:
 
 
 class Breakpoints:
-    """The breakpoints of one stepper."""
+    """The breakpoints of one stepper; ``changed`` is called when there is one more, or one less."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[], None]) -> None:
         self.all: list[Breakpoint] = []
+        self._changed = changed
 
     def add(self, pattern: Any, when: Any, plan: Plan) -> Breakpoint:
         """A new one; ``ArgumentError`` for what is no pattern or condition, ``SessionError`` when no node matches."""
@@ -99,11 +100,13 @@ class Breakpoints:
                 hint=f"similar: {', '.join(close)}" if close else "patterns are such as 'layer1/*' or 'op:log'",
             )
         self.all.append(found)
+        self._changed()
         return found
 
     def remove(self, breakpoint: Breakpoint) -> None:
         """Take one out, if it is here."""
         self.all = [each for each in self.all if each is not breakpoint]
+        self._changed()
 
     def before(self, step: Step | None) -> bool:
         """Whether to stop before a step; counts the hits."""

@@ -27,6 +27,7 @@ from flowbook.runtime.context import Run
 from flowbook.runtime.executor import Observer, execute
 from flowbook.runtime.feeding import Element, as_feed, bind_names, feed_specs, flatten, prepare, resolve
 from flowbook.runtime.variables import VariableStore, owned
+from flowbook.runtime.watch import WATCHES
 
 if TYPE_CHECKING:
     from flowbook.runtime.stepper import Stepper
@@ -108,6 +109,8 @@ class Session:
                 return rebuild(self._execute(plan, arrays, recorder))
             finally:
                 self.trace = recorder.trace()
+                if self.graph in WATCHES:
+                    WATCHES[self.graph].traced(self.trace)
         return rebuild(self._execute(self.plan(elements, arrays), arrays))
 
     def make_callable(self, fetches: Any, feed_list: Sequence[Any] = ()) -> Callable[..., Any]:
@@ -175,14 +178,19 @@ class Session:
         if self.closed:
             raise SessionError("this session is closed", hint="make a new fb.Session()")
         run = self.next_run(observed=plan.observed)
-        with self.variables.writing if plan.writes else nullcontext():
-            values, initial = self.begin(plan, arrays)
-            execute(plan, values, run, observer)
-            borrowed = {id(array) for array in arrays.values()}
-            writes = {variable: owned(values[slot], borrowed) for variable, slot in plan.writes}
-            results = self.results(plan, values, (*arrays.values(), *writes.values()))
-            if writes or initial:
-                self.variables.commit(writes, initial)
+        watched = WATCHES[self.graph].begin(plan, run.counter) if observer is None and self.graph in WATCHES else None
+        try:
+            with self.variables.writing if plan.writes else nullcontext():
+                values, initial = self.begin(plan, arrays)
+                execute(plan, values, run, observer or watched)
+                borrowed = {id(array) for array in arrays.values()}
+                writes = {variable: owned(values[slot], borrowed) for variable, slot in plan.writes}
+                results = self.results(plan, values, (*arrays.values(), *writes.values()))
+                if writes or initial:
+                    self.variables.commit(writes, initial)
+        finally:
+            if watched is not None:
+                watched.ended()
         return results
 
     def begin(self, plan: Plan, arrays: Mapping[Tensor, Any]) -> tuple[list[Any], dict[Tensor, Any]]:

@@ -85,7 +85,8 @@ class Stepper:
         self._busy = threading.Lock()
         self._reported = False  # `run` has stopped before the next node already
         self.session = session
-        self._breakpoints = Breakpoints()
+        self._listeners: list[Callable[[], None]] = []
+        self._breakpoints = Breakpoints(self._changed)
         self.closed = False
 
     def __enter__(self) -> Stepper:
@@ -100,6 +101,7 @@ class Stepper:
         self._walk.leave(0)
         frame = self._walk.frame
         frame.values, frame.children, frame.pins = [None] * len(frame.values), {}, {}
+        self._changed()
 
     def _check_open(self) -> None:
         if self.closed or self.session.closed:
@@ -110,8 +112,35 @@ class Stepper:
         self._check_open()
         if self._busy.locked():
             raise SessionError("the stepper is running a node", hint="wait until it has finished")
-        with self._busy:  # not acquire and release: Ctrl-C between two statements would leave it locked
-            yield self._walk
+        try:
+            with self._busy:  # not acquire and release: Ctrl-C between two statements would leave it locked
+                yield self._walk
+        finally:
+            self._changed()
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` after each movement, edit or change of breakpoints, on the thread that made it.
+
+        Returns the function that ends this.
+
+        >>> import flowbook as fb
+        >>> with fb.Graph().as_default():
+        ...     d = fb.Session().debug(fb.exp(1.0))
+        >>> end = d.listen(lambda: print(d.position))
+        >>> node = d.step()
+        1
+        >>> end()
+        """
+        self._listeners = [*self._listeners, listener]
+
+        def end() -> None:
+            self._listeners = [each for each in self._listeners if each is not listener]
+
+        return end
+
+    def _changed(self) -> None:
+        for each in self._listeners:
+            each()
 
     # -------------------------------------------------------------------------------------------- where it is
 
@@ -242,11 +271,18 @@ class Stepper:
         self._check_open()
         return self._breakpoints.add(pattern, when, self._walk.frames[0].plan)
 
-    def run(self) -> Node | CopyNode | None:
-        """Run on to the next breakpoint and return the node it stopped at; ``None`` at the end."""
+    def run(self, pause: Callable[[], bool] | None = None) -> Node | CopyNode | None:
+        """Run on to the next breakpoint and return the node it stopped at; ``None`` at the end.
+
+        ``pause`` is asked after each node, and stops the run with ``True``: it returns the node that comes next.
+        """
         with self._moving() as walk:
             stop = None if self._reported else self._stop_before()
+            moved = False
             while stop is None:
+                if moved and pause is not None and pause() and walk.next is not None:
+                    return node_of(walk.next)
+                moved = True
                 if not (self._breakpoints.inside(walk.frame.next) and walk.enter()) and walk.forward() is None:
                     return None
                 stop = self._stop()

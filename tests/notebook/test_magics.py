@@ -11,6 +11,7 @@ from IPython.core.error import UsageError
 
 import flowbook as fb
 from flowbook.notebook.catalog import COMMANDS
+from flowbook.notebook.live.channels import MIME
 from tests.notebook.conftest import Notebook, plain
 
 NET = (
@@ -23,7 +24,7 @@ def test_a_cell_shows_its_table_and_picture(cell: Notebook) -> None:
     ran = cell(NET)
     assert ran.ok
     bundle, below = ran.shown
-    assert sorted(bundle) == ["image/svg+xml", "text/plain"]
+    assert sorted(bundle) == [MIME, "image/svg+xml", "text/plain"]
     assert bundle["text/plain"].splitlines() == [
         "4 nodes",
         "  name      op           dtype    shape   line",

@@ -1,0 +1,358 @@
+"""`GraphView`: the view of what a cell made, or of the whole graph, and of the runs that compute it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from flowbook.compile.plan import Plan
+from flowbook.errors import ArgumentError
+from flowbook.graph.graph import Graph
+from flowbook.graph.node import Node, Tensor
+from flowbook.graph.transaction import Commit
+from flowbook.notebook import marks
+from flowbook.notebook.describe import describe_nodes
+from flowbook.notebook.live import answers
+from flowbook.notebook.live.engine import Engine
+from flowbook.notebook.live.liveview import LiveView
+from flowbook.notebook.live.points import condition
+from flowbook.notebook.live.watching import Columns, LiveRun, Part, watch_of
+from flowbook.notebook.protocol import PROTOCOL, Breakpoint, Breakpoints, Events, GraphMessage, RunMessage, Value
+from flowbook.notebook.sampling import ELEMENTS, value_message
+from flowbook.runtime.session import Session
+from flowbook.runtime.summary import Summary, measure, summarize
+from flowbook.runtime.trace import Trace
+
+FEW = 256  # elements of a value that nobody has chosen
+STEPPING = {"step", "back", "into", "out", "over", "continue", "stop", "restart", "run_to", "undo", "set_value"}
+
+
+class GraphView(LiveView):
+    """Shows nodes of a graph: those that ``cell`` defines and what they read, or (without a cell) all.
+
+    ``session`` gives the session whose variables are shown.
+    """
+
+    def __init__(self, graph: Graph, session: Callable[[], Session], cell: str | None = None) -> None:
+        super().__init__()
+        self.graph = graph
+        self.cell = cell
+        self.session = session
+        self.whole = cell is None
+        self.watch = watch_of(graph)
+        self.commit: Commit | None = None  # of the cell, the last time: what to mark
+        self._places: dict[Node, int] = {}
+        self._numbers: tuple[Plan | None, Any] = (None, None)  # of the plan seen last: for each step its node's number
+        self._selected: int | None = None
+        self._values: dict[tuple[int, int], Any] = {}
+        self._events = 0
+        self._engine = Engine("flowbook view", self._work)
+
+    # -------------------------------------------------------------------------------------------- the graph
+
+    def _nodes(self) -> tuple[list[Node], list[Node]]:
+        """The nodes to show, in the order of the program, and those of them that are the cell's own."""
+        own = [] if self.cell is None else list(self.graph.owned(self.cell))
+        if self.whole:
+            return list(self.graph.nodes), own
+        read = {each for node in own for each in (*(t.node for t in node.input_tensors), *node.control_inputs)}
+        outside = [each for each in read.difference(own) if each.record is not None]
+        return [*sorted(outside, key=lambda node: node.order), *own], own
+
+    def opened(self) -> None:
+        self.watch.join(self)
+        self._engine.put({"type": "graph"})
+
+    def closed(self) -> None:
+        super().closed()
+        self._places, self._numbers, self._values = {}, (None, None), {}
+        self.watch.leave(self)
+
+    def update(self) -> None:
+        """The graph may be another one now."""
+        if self.channels:
+            self._engine.put({"type": "graph"})
+
+    def _tell_graph(self) -> None:
+        with self.lock:
+            nodes, own = self._nodes()
+            entries = describe_nodes(nodes)
+            self._places = {node: place for place, node in enumerate(nodes)}
+            message = GraphMessage(
+                type="graph", protocol=PROTOCOL, title=self.cell or "graph", live=True, nodes=entries
+            )
+            if self.cell is not None:
+                message["cell"] = self.cell
+                message["focus"] = np.array([self._places[node] for node in own], np.int32)
+                if not self.whole:
+                    message["hidden"] = len(self.graph.nodes) - len(nodes)
+            self._mark(message, own)
+            if self._same(message):
+                return
+            self._numbers, self._values, self._events = (None, None), {}, 0
+            self.tell(message)
+            self._tell_breakpoints()
+        if self.watch.last is not None:
+            self.show_last(self.watch.last)
+        else:
+            self._tell_given()
+
+    def _mark(self, message: GraphMessage, own: list[Node]) -> None:
+        commit = self.commit
+        if commit is None or not commit.again:
+            return
+        kinds = (("added", commit.added), ("changed", commit.changed), ("rewired", commit.rewired))
+        changes = {name: kind for kind, names in kinds for name in names}
+        for node in own:
+            if node.name in changes:
+                message["nodes"][self._places[node]]["change"] = changes[node.name]  # type: ignore[typeddict-item]
+        if commit.removed:
+            message["removed"] = list(commit.removed)
+
+    def _same(self, message: GraphMessage) -> bool:
+        """Whether pages have just this graph already."""
+        known = self.memory.graph
+        if known is None or known.keys() != message.keys():
+            return False
+        return all(
+            np.array_equal(known[key], value) if isinstance(value, np.ndarray) else known[key] == value
+            for key, value in message.items()
+        )
+
+    def _tell_breakpoints(self) -> None:
+        found = marks.marks(self.graph).breaks
+        message = Breakpoints(
+            type="breakpoints",
+            breakpoints=[
+                Breakpoint(
+                    id=number,
+                    pattern=mark.pattern,
+                    when=mark.label or None,
+                    nodes=[place for node, place in self._places.items() if marks.matches(mark.pattern, node)],
+                )
+                for number, mark in enumerate(found, 1)
+            ],
+        )
+        if message["breakpoints"] or self.memory.latest("breakpoints") is not None:
+            self.tell(message)
+
+    # -------------------------------------------------------------------------------------------- runs
+
+    def _number(self, plan: Plan) -> Any:
+        """For each step of a plan the number of its node here, or -1."""
+        if self._numbers[0] is not plan:
+            known = self._places
+            found = [-1 if step.node is None else known.get(step.node.live, -1) for step in plan.steps]
+            self._numbers = plan, np.array(found, np.int32)
+        return self._numbers[1]
+
+    def show_run(self, live: LiveRun, columns: tuple[Any, Any, Any, Any], over: bool) -> None:
+        """Tell of a run: the events that are new, and how it stands."""
+        with self.lock:
+            if self.memory.graph is None:
+                return
+            numbers = self._number(live.plan)
+            first = self.memory.run is None or self.memory.run["run"] != live.run
+            order = numbers[numbers >= 0]
+            if not len(order):
+                return
+            if first:
+                self._events = 0
+                self._tell_run(live, numbers, None)
+            step, state, seconds, size = columns
+            node = numbers[step]
+            here = node >= 0
+            if here.any():
+                count = int(here.sum())
+                self.tell(Events(
+                    type="events", run=live.run, first=self._events, node=node[here], state=state[here],
+                    seconds=seconds[here], bytes=size[here], thread=np.zeros(count, np.int32),
+                ))  # fmt: skip
+                self._events += count
+            self._tell_status(live, order, over)
+
+    def _tell_run(self, live: LiveRun, numbers: Any, total: float | None) -> None:
+        steps = [step for step in live.plan.steps if numbers[step.index] >= 0]
+        message = RunMessage(
+            type="run", run=live.run, order=numbers[numbers >= 0], devices=[step.device for step in steps],
+            threads=["kernel"], fetches=[],
+        )  # fmt: skip
+        if total is not None:
+            message["total"] = total
+        if live.failure is not None and numbers[live.failure[0]] >= 0:
+            message["failed"] = {"node": int(numbers[live.failure[0]]), "message": live.failure[1]}
+        self.tell(message)
+
+    def _tell_status(self, live: LiveRun, order: Any, over: bool) -> None:
+        done = int((self.memory.states[order] >= 3).sum())
+        failed = live.failure is not None
+        if over and live.rows:
+            self._tell_run(live, self._number(live.plan), live.rows[-1][2] - live.zero)
+        self.tell({
+            "type": "states", "node": np.zeros(0, np.int32), "state": np.zeros(0, np.uint8), "all": False,
+            "mode": ("failed" if failed else "done") if over else "running", "position": done, "count": len(order),
+        })  # fmt: skip
+
+    def show_values(self, live: LiveRun) -> None:
+        """Tell the values that a run kept."""
+        with self.lock:
+            if self.memory.graph is None:
+                return
+            numbers = self._number(live.plan)
+            found = {(int(numbers[step]), output): value for step, output, value in live.kept if numbers[step] >= 0}
+            for tensor, value in live.given.items():
+                place = self._places.get(tensor.node.live)
+                if place is not None:
+                    found[place, tensor.index] = np.asarray(value)
+            self._tell_values(found)
+
+    def show_last(self, live: LiveRun) -> None:
+        """Tell of a run that is over."""
+        self.show_run(live, Columns(live).new(), True)
+        if live.rich:
+            self.show_values(live)
+
+    def show_times(self, plan: Plan, median: Any, spread: Any, steps: int) -> None:
+        """Tell how long nodes took over several steps, in seconds."""
+        with self.lock:
+            if self.memory.graph is not None:
+                numbers = self._number(plan)
+                here = (numbers >= 0) & np.isfinite(median)
+                self.tell({
+                    "type": "timing", "node": numbers[here], "median": median[here], "spread": spread[here],
+                    "steps": steps,
+                })  # fmt: skip
+
+    def show_trace(self, trace: Trace) -> None:
+        """Tell the values of a recorded run."""
+        with self.lock:
+            places = {(node.owner.name, node.name): place for node, place in self._places.items()}
+            messages = []
+            for (index, output), summary in trace.data.values.items():
+                info = trace.nodes[index]
+                place = places.get((info.owner or "", info.name)) if info.parent < 0 else None
+                if place is not None and output < len(self._entry(place)["outputs"]):
+                    messages.append(value_message(place, output, summary, FEW))
+            if messages:
+                self.tell({"type": "values", "values": messages})
+
+    # -------------------------------------------------------------------------------------------- values
+
+    def _entry(self, place: int) -> Any:
+        assert self.memory.graph is not None
+        return self.memory.graph["nodes"][place]
+
+    def _tell_given(self) -> None:
+        """Values that are there without a run: of variables and constants."""
+        found: dict[tuple[int, int], Any] = {}
+        store = self.session().variables
+        for node, place in self._places.items():
+            if node.op == "variable":
+                stored = store.get(node.tensors[0])
+                if stored is not None:
+                    found[place, 0] = stored.value
+            elif node.op == "constant":
+                found[place, 0] = np.asarray(node.attrs["value"])
+        self._tell_values(found)
+
+    def _tell_values(self, found: Mapping[tuple[int, int], Any]) -> None:
+        self._values.update(found)
+        messages = [self._message(node, output, value) for (node, output), value in found.items()]
+        if messages:
+            self.tell({"type": "values", "values": messages})
+
+    def _message(self, node: int, output: int, value: Any) -> Value:
+        elements = ELEMENTS if node == self._selected else FEW
+        if isinstance(value, Part):
+            dtype = self._entry(node)["outputs"][output]["dtype"]
+            array = np.zeros(0, dtype) if value.array is None else value.array
+            message = value_message(node, output, Summary(dtype, value.shape, False, array, measure(array)), elements)
+            message["statistics"]["exact"] = False
+            return message
+        return value_message(node, output, summarize(value), elements)
+
+    # -------------------------------------------------------------------------------------------- the reader
+
+    def answer(self, message: Mapping[str, Any]) -> None:
+        if message["type"] == "interrupt":
+            self.watch.interrupt()
+        else:
+            self._engine.put(message)
+
+    def _work(self, message: Mapping[str, Any]) -> None:
+        try:
+            self._do(message)
+        except Exception as error:  # the view goes on, whatever a message asks for
+            self.notice(answers.told(error), "error")
+
+    def _do(self, message: Mapping[str, Any]) -> None:
+        kind = message["type"]
+        if kind == "graph":
+            self._tell_graph()
+        elif kind == "show":
+            self.whole = bool(message["whole"])
+            self._tell_graph()
+        elif kind == "select":
+            self._selected = message.get("node")
+            chosen = {key: value for key, value in self._values.items() if key[0] == self._selected}
+            self._tell_values(chosen)
+        elif kind == "inspect":
+            value = self._values.get((message["node"], message["output"]))
+            if value is None or isinstance(value, Part):
+                raise ArgumentError("this value is not kept whole", hint="step through the run: %flow debug keeps all")
+            part = answers.part(message["node"], message["output"], value, message["slices"])
+            self.tell({"type": "values", "values": [part]})
+        elif kind == "set_breakpoint":
+            self._set_breakpoint(message)
+        elif kind == "clear_breakpoint":
+            self._clear_breakpoint(message["id"])
+        elif kind == "check_gradient":
+            self._check(message["node"])
+        elif kind == "why":
+            self._why(message["node"])
+        elif kind == "export":
+            trace = self.session().trace
+            if trace is None:
+                raise ArgumentError("no run was recorded yet", hint="%flow run FETCH --trace, or %flow debug FETCH")
+            self.tell(answers.exported(message["kind"], trace, self.graph, self.cell or "graph"))
+        elif kind in STEPPING:
+            raise ArgumentError(
+                "this view shows the graph, not a run to step through", hint="%flow debug FETCH opens one"
+            )
+
+    def _set_breakpoint(self, message: Mapping[str, Any]) -> None:
+        if message.get("id") is not None:
+            self._clear_breakpoint(message["id"])
+        when = message.get("when")
+        marks.breakpoint(message["pattern"], condition(when, dict), label=when or "", graph=self.graph)
+        self._tell_breakpoints()
+
+    def _clear_breakpoint(self, number: int) -> None:
+        found = marks.marks(self.graph).breaks
+        if 0 < number <= len(found):
+            marks.breakpoint(found[number - 1].pattern, clear=True, graph=self.graph)
+        self._tell_breakpoints()
+
+    def _node(self, place: int) -> Node:
+        return next(node for node, each in self._places.items() if each == place)
+
+    def _check(self, place: int) -> None:
+        node = self._node(place)
+        values: dict[Tensor, Any] = {}
+        for each in node.input_tensors:
+            value = self._values.get((self._places.get(each.node, -1), each.index))
+            if value is None or isinstance(value, Part):
+                raise ArgumentError(f"'{each.name}' has no value here", hint="run it first, or step: %flow debug")
+            values[each] = value
+        self.tell(answers.checked(place, node, values))
+
+    def _why(self, place: int) -> None:
+        node, session = self._node(place), self.session()
+        if session.trace is None:
+            raise ArgumentError(
+                "no run was recorded to look into", hint=f"%flow why {node.name} --feed …, or %flow run --trace"
+            )
+        numbers = {each.name: number for each, number in self._places.items()}
+        self.tell(answers.story(place, node.tensors[0], session, session.trace, numbers))

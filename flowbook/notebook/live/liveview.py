@@ -1,0 +1,133 @@
+"""`LiveView`: one thing to look at, in as many pages as there are."""
+
+from __future__ import annotations
+
+import uuid
+from collections import OrderedDict
+from collections.abc import Mapping
+from threading import RLock
+from typing import Any
+
+from flowbook.notebook.live.channels import Channel
+from flowbook.notebook.live.memory import Memory
+from flowbook.notebook.protocol import PROTOCOL, pack
+
+MOST = 256  # views that are kept for pages that may come back; those seen longest ago go first
+
+
+class LiveView:
+    """What is common to all views: who looks, what they were told, and that they are told the same.
+
+    A subclass answers messages (`answer`), and tells what is to be seen when the first page opens (`opened`).
+    """
+
+    def __init__(self) -> None:
+        self.id = uuid.uuid4().hex
+        self.lock = RLock()
+        self.memory = Memory()
+        self.channels: dict[Channel, bool] = {}  # and whether anybody can see the page
+
+    @property
+    def visible(self) -> bool:
+        """Whether somebody sees it now."""
+        return any(self.channels.values())
+
+    # -------------------------------------------------------------------------------------------- pages
+
+    def join(self, channel: Channel) -> None:
+        """A page has opened it; it is told everything when it says hello."""
+        with self.lock:
+            self.channels[channel] = False
+
+    def leave(self, channel: Channel) -> None:
+        """A page has closed it."""
+        with self.lock:
+            self.channels.pop(channel, None)
+            if not self.channels:
+                self.closed()
+
+    def receive(self, message: Any, channel: Channel) -> None:
+        """A message of a page, on whatever thread it came. What is not of the protocol is left alone."""
+        if not isinstance(message, Mapping) or channel not in self.channels:
+            return
+        kind = message.get("type")
+        if kind == "hello":
+            self._hello(message, channel)
+        elif kind == "watch":
+            self.channels[channel] = bool(message.get("visible"))
+        elif isinstance(kind, str):
+            self.answer(message)
+
+    def _hello(self, message: Mapping[str, Any], channel: Channel) -> None:
+        if message.get("protocol") != PROTOCOL:
+            text = (
+                f"This view speaks version {message.get('protocol')} of the protocol, the kernel version {PROTOCOL}. "
+                "Reload the page; if that does not help, restart JupyterLab, too."
+            )
+            channel.send({"type": "notice", "level": "error", "text": text}, [])
+            return
+        VIEWS.met = True
+        with self.lock:
+            self.channels[channel] = True
+            if self.memory.graph is None:
+                self.opened()
+            else:
+                for each in self.memory.tell():
+                    channel.send(*pack(each))
+
+    # -------------------------------------------------------------------------------------------- telling
+
+    def tell(self, message: Mapping[str, Any]) -> None:
+        """Tell all pages, and remember it for those to come."""
+        with self.lock:
+            self.memory.take(message)
+            if self.channels:
+                packed = pack(message)
+                for channel in list(self.channels):
+                    channel.send(*packed)
+
+    def notice(self, text: str, level: str = "info") -> None:
+        """Something for the reader."""
+        self.tell({"type": "notice", "level": level, "text": text})
+
+    # -------------------------------------------------------------------------------------------- of a subclass
+
+    def opened(self) -> None:
+        """The first page is there: tell what is to be seen."""
+
+    def closed(self) -> None:
+        """The last page is gone: keep no more than it takes to open again."""
+        self.memory = Memory()
+
+    def answer(self, message: Mapping[str, Any]) -> None:
+        """Do, soon, what the reader asks for; returns at once."""
+
+
+class Views:
+    """The views of a kernel, by id."""
+
+    def __init__(self) -> None:
+        self._views: OrderedDict[str, LiveView] = OrderedDict()
+        self.met = False  # whether a page has ever opened a view of this kernel
+
+    def add(self, view: LiveView) -> None:
+        """Keep a view, so that pages find it; one that nobody looks at goes when there are too many."""
+        self._views[view.id] = view
+        if len(self._views) > MOST:
+            gone = next((each for each in self._views.values() if not each.channels), None)
+            if gone is not None:
+                del self._views[gone.id]
+
+    def find(self, view: str) -> LiveView | None:
+        """The view of this id, or ``None``."""
+        found = self._views.get(view)
+        if found is not None:
+            self._views.move_to_end(view)
+        return found
+
+    def drop(self, view: LiveView) -> None:
+        """Forget a view."""
+        self._views.pop(view.id, None)
+
+
+VIEWS = Views()

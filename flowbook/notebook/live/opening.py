@@ -1,0 +1,71 @@
+"""Which views a notebook has: one for each cell that defines nodes, one for each stepper that a cell opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import comm
+
+from flowbook.graph.graph import Graph
+from flowbook.graph.transaction import Commit
+from flowbook.notebook.commands import session
+from flowbook.notebook.live.channels import NAME, comm_opened
+from flowbook.notebook.live.graphview import GraphView
+from flowbook.notebook.live.liveview import VIEWS
+from flowbook.notebook.live.stepping import StepperView
+from flowbook.notebook.live.watching import watch_of
+from flowbook.runtime.stepper import Stepper
+
+_cells: WeakKeyDictionary[Graph, dict[str, GraphView]] = WeakKeyDictionary()
+_versions: WeakKeyDictionary[Graph, int] = WeakKeyDictionary()  # what the views of a graph know
+_steppers: dict[str, StepperView] = {}  # by the front end's cell: a cell that runs again opens another
+
+
+def install(shell: Any) -> None:
+    """Let pages open views of this kernel."""
+    if getattr(shell, "kernel", None) is not None:
+        comm.get_comm_manager().register_target(NAME, comm_opened(VIEWS.find))
+
+
+def uninstall(shell: Any) -> None:
+    """Views that are open stay; no more are opened."""
+    if getattr(shell, "kernel", None) is not None and NAME in comm.get_comm_manager().targets:
+        comm.get_comm_manager().unregister_target(NAME, VIEWS.find)  # type: ignore[arg-type]
+
+
+def cell_view(graph: Graph, cell: str, commit: Commit) -> GraphView:
+    """The view of a cell that was just committed: always the same one, so re-runs do not add up."""
+    views = _cells.setdefault(graph, {})
+    if cell not in views:
+        views[cell] = GraphView(graph, lambda: session(graph), cell)
+    views[cell].commit = commit
+    watch_of(graph).join(views[cell])
+    return views[cell]
+
+
+def follow() -> None:
+    """A cell is done: tell the views that are open, where it changed their graph."""
+    for graph, views in list(_cells.items()):
+        if _versions.get(graph) != graph.version:
+            _versions[graph] = graph.version
+            for view in views.values():
+                view.update()
+
+
+def stepper_view(stepper: Stepper, title: str, names: Callable[[], Mapping[str, Any]], cell: str | None) -> StepperView:
+    """A view of a stepper; it takes the place of the one that the same cell opened before."""
+    view = StepperView(stepper, title, names)
+    if cell is not None:
+        before = _steppers.pop(cell, None)
+        if before is not None:
+            VIEWS.drop(before)
+        _steppers[cell] = view
+    return view
+
+
+def drop(cells: Set[str]) -> None:
+    """These cells of the front end were deleted."""
+    for cell in _steppers.keys() & cells:
+        VIEWS.drop(_steppers.pop(cell))

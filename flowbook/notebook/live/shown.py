@@ -1,0 +1,96 @@
+"""What puts a view into a notebook's output: data that is the same on every run, and the rest as metadata.
+
+The metadata say which view it is, and hold the run as a recording, so that it still plays when the kernel is gone.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Callable
+from threading import Timer
+from typing import Any
+from uuid import uuid4
+
+from IPython.display import display, update_display
+
+from flowbook.notebook.live.channels import MIME
+from flowbook.notebook.live.liveview import VIEWS, LiveView
+from flowbook.notebook.live.stepping import StepperView
+from flowbook.notebook.protocol import PROTOCOL, pack
+from flowbook.notebook.recording import recording
+from flowbook.runtime.trace import Trace
+
+MOST = 1_000_000  # characters of a recording in a notebook; a longer one is not kept, and the view says so
+AFTER = 1.0  # seconds without a change, after which a run is kept
+
+
+def bundle(view: LiveView, text: str, **more: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Data and metadata of an output that shows ``view``; ``text`` and ``more`` (by MIME type) where it cannot be."""
+    VIEWS.add(view)
+    return {"text/plain": text, **more, MIME: {"protocol": PROTOCOL}}, {MIME: {"view": view.id}}
+
+
+def packed(messages: list[Any]) -> str | None:
+    """Messages as a notebook keeps them; ``None`` when they are too many."""
+    entries = []
+    for message in messages:
+        plain, buffers = pack(message)
+        entries.append({"message": plain, "buffers": [base64.b64encode(each).decode() for each in buffers]})
+    text = json.dumps(entries, allow_nan=False, separators=(",", ":")).encode()
+    found = base64.b64encode(gzip.compress(text, 6, mtime=0)).decode()
+    return found if len(found) <= MOST else None
+
+
+def kept(trace: Trace, graph: Any, title: str) -> str | None:
+    """A recording of a run, small enough for a notebook: with fewer elements of each value when it has to be."""
+    for elements in (1024, 64):
+        found = packed(recording(trace, graph, title=title, elements=elements))
+        if found is not None:
+            return found
+    return None
+
+
+class Keeper:
+    """Keeps the run of a stepper in the output that shows it, some time after each change."""
+
+    def __init__(self, view: StepperView, data: dict[str, Any], metadata: dict[str, Any], display_id: str) -> None:
+        self.view = view
+        self.data = data
+        self.metadata = metadata
+        self.display_id = display_id
+        self._timer: Timer | None = None
+        self._told = False
+
+    def changed(self) -> None:
+        """The run is another one."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = Timer(AFTER, self._keep)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _keep(self) -> None:
+        stepper = self.view.stepper
+        if stepper.closed or stepper._busy.locked():
+            return
+        found = kept(stepper.trace(), stepper.session.graph, self.view.title)
+        if found is None:
+            if not self._told:
+                self._told = True
+                self.view.notice("This run is too large to be kept in the notebook; export keeps it in a file.")
+            return
+        metadata = {**self.metadata, MIME: {**self.metadata[MIME], "recording": found}}
+        update_display(self.data, metadata=metadata, raw=True, display_id=self.display_id)  # type: ignore[no-untyped-call]
+
+
+def show_stepper(view: StepperView, text: str, widget: Callable[[LiveView], Any] | None = None) -> None:
+    """Display a stepper's view; ``widget`` makes one for front ends without the extension."""
+    data, metadata = bundle(view, text)
+    if widget is not None:
+        made, _ = widget(view)._repr_mimebundle_()
+        data.update((kind, each) for kind, each in made.items() if kind != "text/plain")
+    display_id = uuid4().hex
+    view.changed = Keeper(view, data, metadata, display_id).changed
+    display(data, metadata=metadata, raw=True, display_id=display_id)  # type: ignore[no-untyped-call]

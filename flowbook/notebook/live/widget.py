@@ -1,0 +1,85 @@
+"""The widget: a view in front ends that have widgets, but not flowbook's JupyterLab extension.
+
+What travels with each widget is a few lines that ask for the view's program; a page gets it once, and nothing is
+fetched from anywhere else.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import anywidget
+import traitlets
+
+from flowbook.notebook import assets
+from flowbook.notebook.live.channels import answer_at_once
+from flowbook.notebook.live.liveview import LiveView
+
+LOADER = """const views = (globalThis.flowbookViews ??= {});
+async function load(model) {
+  const program = new Promise((done) => {
+    const receive = (message, buffers) => {
+      if (message.type === "program") {
+        model.off("msg:custom", receive);
+        done(buffers[0]);
+      }
+    };
+    model.on("msg:custom", receive);
+  });
+  model.send({ type: "program" });
+  const unpacked = new Blob([await program]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const url = URL.createObjectURL(new Blob([await new Response(unpacked).arrayBuffer()], { type: "text/javascript" }));
+  return (await import(url)).default;
+}
+async function render({ model, el }) {
+  const view = await (views[model.get("version")] ??= load(model));
+  return view.render({ model, el });
+}
+export default { render };
+"""
+
+
+class ViewWidget(anywidget.AnyWidget):
+    """Shows one view, wherever the widget is displayed."""
+
+    _esm = LOADER
+    version = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, view: LiveView) -> None:
+        super().__init__(version=str(hash(assets.widget())))
+        self._channel = _WidgetChannel(self)
+        self._view = view
+        self.on_msg(self._received)
+        view.join(self._channel)
+        answer_at_once(self.comm)
+
+    def _received(self, widget: Any, content: Any, buffers: Any) -> None:
+        if isinstance(content, Mapping) and content.get("type") == "program":
+            self._channel.send({"type": "program"}, [_program()])
+        else:
+            self._view.receive(content, self._channel)
+
+    def close(self) -> None:
+        """Take it from the pages."""
+        self._view.leave(self._channel)
+        super().close()
+
+    def __repr__(self) -> str:
+        return "<flowbook view>"  # without an address, so that a saved output is always the same
+
+
+class _WidgetChannel:
+    def __init__(self, widget: ViewWidget) -> None:
+        self.widget = widget
+
+    def send(self, message: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
+        self.widget.send(dict(message), buffers=list(buffers))
+        answer_at_once(self.widget.comm)
+
+
+@cache
+def _program() -> bytes:
+    return gzip.compress(assets.widget().encode(), 6, mtime=0)

@@ -1,0 +1,33 @@
+"""Who watches the runs of a graph, whichever session they are of: a view that somebody sees, while somebody does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+from weakref import WeakKeyDictionary
+
+from flowbook.compile.plan import Plan
+from flowbook.graph.graph import Graph
+from flowbook.runtime.executor import Observer
+
+if TYPE_CHECKING:
+    from flowbook.runtime.trace import Trace
+
+
+class Watched(Observer, Protocol):
+    """An observer that is told when its run is over, however it ended."""
+
+    def ended(self) -> None:
+        """The run is over."""
+
+
+class Watch(Protocol):
+    """Decides which runs are observed. It cannot change what they compute."""
+
+    def begin(self, plan: Plan, run: int) -> Watched | None:
+        """Run number ``run`` is about to execute this plan: who is to be told, if anybody."""
+
+    def traced(self, trace: Trace) -> None:
+        """A run that was recorded anyway has ended."""
+
+
+WATCHES: WeakKeyDictionary[Graph, Watch] = WeakKeyDictionary()  # empty while nobody looks
