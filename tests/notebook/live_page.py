@@ -61,7 +61,7 @@ class Page:
         """Until something is true; fails when it takes too long."""
         end = time.monotonic() + PATIENCE
         while not (found := condition()):
-            assert time.monotonic() < end, self.messages[-5:]
+            assert time.monotonic() < end, [[each["type"] for each in self.messages], self.status, self.notices()]
             time.sleep(0.002)
         return found
 

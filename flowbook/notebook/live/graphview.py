@@ -61,8 +61,11 @@ class GraphView(LiveView):
         outside = [each for each in read.difference(own) if each.record is not None]
         return [*sorted(outside, key=lambda node: node.order), *own], own
 
+    def looked(self) -> None:
+        if self.visible:
+            self.watch.join(self)
+
     def opened(self) -> None:
-        self.watch.join(self)
         self._engine.put({"type": "graph"})
 
     def closed(self) -> None:

@@ -42,8 +42,8 @@ class LiveView:
     def leave(self, channel: Channel) -> None:
         """A page has closed it."""
         with self.lock:
-            self.channels.pop(channel, None)
-            if not self.channels:
+            known = self.channels.pop(channel, None)
+            if known is not None and not self.channels:
                 self.closed()
 
     def receive(self, message: Any, channel: Channel) -> None:
@@ -55,6 +55,7 @@ class LiveView:
             self._hello(message, channel)
         elif kind == "watch":
             self.channels[channel] = bool(message.get("visible"))
+            self.looked()
         elif isinstance(kind, str):
             self.answer(message)
 
@@ -64,16 +65,17 @@ class LiveView:
                 f"This view speaks version {message.get('protocol')} of the protocol, the kernel version {PROTOCOL}. "
                 "Reload the page; if that does not help, restart JupyterLab, too."
             )
-            channel.send({"type": "notice", "level": "error", "text": text}, [])
+            self._send(channel, {"type": "notice", "level": "error", "text": text}, [])
             return
         VIEWS.met = True
         with self.lock:
             self.channels[channel] = True
+            self.looked()
             if self.memory.graph is None:
                 self.opened()
             else:
-                for each in self.memory.tell():
-                    channel.send(*pack(each))
+                for each in list(self.memory.tell()):
+                    self._send(channel, *pack(each))
 
     # -------------------------------------------------------------------------------------------- telling
 
@@ -84,7 +86,13 @@ class LiveView:
             if self.channels:
                 packed = pack(message)
                 for channel in list(self.channels):
-                    channel.send(*packed)
+                    self._send(channel, *packed)
+
+    def _send(self, channel: Channel, message: Mapping[str, Any], buffers: list[bytes]) -> None:
+        try:
+            channel.send(message, buffers)
+        except Exception:  # its page is gone, and nothing that runs should suffer from that
+            self.leave(channel)
 
     def notice(self, text: str, level: str = "info") -> None:
         """Something for the reader."""
@@ -94,6 +102,9 @@ class LiveView:
 
     def opened(self) -> None:
         """The first page is there: tell what is to be seen."""
+
+    def looked(self) -> None:
+        """Somebody looks, or looks away."""
 
     def closed(self) -> None:
         """The last page is gone: keep no more than it takes to open again."""

@@ -18,6 +18,8 @@ from flowbook.notebook.live.stepping import StepperView
 from flowbook.notebook.live.watching import watch_of
 from flowbook.runtime.stepper import Stepper
 
+FEW = 8  # steppers that are kept for pages that may come back
+
 _cells: WeakKeyDictionary[Graph, dict[str, GraphView]] = WeakKeyDictionary()
 _versions: WeakKeyDictionary[Graph, int] = WeakKeyDictionary()  # what the views of a graph know
 _steppers: dict[str, StepperView] = {}  # by the front end's cell: a cell that runs again opens another
@@ -62,6 +64,9 @@ def stepper_view(stepper: Stepper, title: str, names: Callable[[], Mapping[str, 
         if before is not None:
             VIEWS.drop(before)
         _steppers[cell] = view
+        for other, each in list(_steppers.items())[:-FEW]:
+            if not each.channels:  # it holds all values of its run
+                VIEWS.drop(_steppers.pop(other))
     return view
 
 

@@ -131,6 +131,7 @@ class GraphWatch:
         self._engine = Engine("flowbook watch", self._show)
         self._lock = Lock()
         self._next = self._next_rich = 0.0
+        self._wanted = False
         self._times: dict[int, deque[Any]] = {}
         self._timed = 0.0
         self._progressed = 0.0
@@ -170,9 +171,15 @@ class GraphWatch:
     def begin(self, plan: Plan, run: int) -> LiveRun | None:
         """Whether to observe this run; decided in less than a microsecond when not."""
         now = monotonic()
-        if now < self._next or not (self._visible() or self._expected(now)):
+        if now < self._next and not self._wanted:
             return None
-        live = LiveRun(self, plan, run, now >= self._next_rich)
+        if not (self._visible() or self._expected(now)):
+            graph = self._graph()
+            if graph is not None:
+                WATCHES.pop(graph, None)  # until somebody looks
+            return None
+        live = LiveRun(self, plan, run, self._wanted or now >= self._next_rich)
+        self._wanted = False
         self._next = float("inf")  # one at a time; `_show` says when the next may be
         with self._lock:
             self.active += 1
@@ -202,8 +209,7 @@ class GraphWatch:
 
     def look(self) -> None:
         """The next run is worth seeing, with values: it is the last one of many."""
-        if self._next != float("inf"):
-            self._next = self._next_rich = 0.0
+        self._wanted = True
 
     def training(self, change: int) -> None:
         """A loop of runs begins (1) or ends (-1): it can be interrupted."""
@@ -251,9 +257,10 @@ class GraphWatch:
             if live.rich:
                 self._next_rich = now + max(RICH, 2 * SHARE * rich_cost)
             self._next = now + max(OFTEN, SHARE * (cost + rich_cost))
-        except BaseException:
+        except Exception as error:  # what is shown may be wrong then, what is computed is not
             self._next = monotonic() + RICH
-            raise
+            for view in self._visible():
+                view.notice(f"this run could not be shown: {type(error).__name__}: {error}", "warning")
 
     def _add_times(self, live: LiveRun) -> float:
         """Take the times of the steps of several runs together; returns how long that took."""

@@ -1,0 +1,318 @@
+"""The view of a cell: what pages see of runs, and that watching changes nothing and costs little."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flowbook as fb
+from flowbook.notebook.live import opening, watching
+from flowbook.notebook.live.graphview import GraphView
+from flowbook.notebook.live.liveview import MOST, LiveView, Views
+from flowbook.notebook.live.watching import watch_of
+from flowbook.runtime.watch import WATCHES
+from tests.notebook.live_page import Page
+
+X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+NET = """
+x = fb.placeholder((4, 3))
+w = fb.Variable(np.ones((3, 1), "float32"))
+h = fb.tanh(x @ w)
+"""
+TRAIN = """
+loss = fb.mean(fb.square(h - 1.0), name="loss")
+train = fb.train.SGD(0.5).minimize(loss)
+"""
+
+
+class Notebook:
+    """Cells of a graph, with their views."""
+
+    def __init__(self) -> None:
+        self.graph = fb.Graph()
+        self.names: dict[str, Any] = {"fb": fb, "np": np}
+        self.session = fb.notebook.session(self.graph)
+
+    def __call__(self, name: str, source: str) -> GraphView:
+        with self.graph.as_default():
+            commit, _ = fb.notebook.run_cell(source, self.names, name=name, graph=self.graph)
+            view = opening.cell_view(self.graph, name, commit)
+        opening.follow()
+        return view
+
+    def open(self, view: GraphView) -> Page:
+        page = Page(view)
+        page.wait_for("graph")
+        return page
+
+    def run(self, *names: str, session: Any = None) -> Any:
+        return (session or self.session).run([self.names[name] for name in names], {self.names["x"]: X})
+
+
+@pytest.fixture
+def book() -> Iterator[Notebook]:
+    book = Notebook()
+    yield book
+    for view in opening._cells.get(book.graph, {}).values():
+        for channel in list(view.channels):
+            view.leave(channel)
+
+
+def names(page: Page) -> list[str]:
+    return [each["name"] for each in page.graph["nodes"]]
+
+
+def test_a_cells_view_shows_its_nodes_and_what_they_read(book: Notebook) -> None:
+    book("net", NET)
+    page = book.open(book("train", TRAIN))
+    own = [node.name for node in book.graph.owned("train")]
+    assert names(page)[: -len(own)] == ["x", "w", "h"] or set(names(page)) - set(own) <= {"x", "w", "h", "matmul_1"}
+    assert [names(page)[place] for place in page.graph["focus"]] == own
+    assert page.graph["cell"] == "train" and page.graph["hidden"] == len(book.graph.nodes) - len(names(page))
+    page("show", whole=True)
+    page.wait(lambda: "hidden" not in page.graph)
+    assert names(page) == [node.name for node in book.graph.nodes]
+    page("show", whole=False)
+    page.wait(lambda: page.graph.get("hidden") is not None)
+
+
+def test_a_run_is_seen_with_its_values(book: Notebook) -> None:
+    book("net", NET)
+    page = book.open(book("train", TRAIN))
+    loss, _ = book.run("loss", "train")
+    page.wait(lambda: page.status.get("mode") == "done")
+    page.wait(lambda: page.value("loss"))
+    assert float(loss) == pytest.approx(np.mean((np.tanh(X @ np.ones((3, 1))) - 1) ** 2), rel=1e-6)
+    assert page.value("loss")["text"] == f"{loss:.4g}"
+    assert page.status["position"] == page.status["count"] == len(page.messages[page_index(page, "run")]["order"])
+    ran = {names(page)[node] for message in page.messages if message["type"] == "events" for node in message["node"]}
+    assert {"loss", "train"} & ran and "x" not in ran
+    run = [each for each in page.messages if each["type"] == "run"]
+    assert "total" not in run[0] and run[-1]["total"] > 0
+
+
+def page_index(page: Page, kind: str) -> int:
+    return [each["type"] for each in page.messages].index(kind)
+
+
+def test_every_session_of_the_graph_is_seen(book: Notebook) -> None:
+    page = book.open(book("net", NET))
+    book.run("h", session=fb.Session(book.graph))
+    page.wait(lambda: page.value("h"))
+
+
+def test_nobody_looks_nothing_is_watched(book: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watching, "SOON", 0.0)
+    view = book("net", NET)
+    page = book.open(view)
+    page("watch", visible=False)
+    plan = book.session.plan([book.names["h"]], {book.names["x"]: X})
+    assert WATCHES[book.graph].begin(plan, 1) is None and book.graph not in WATCHES
+    page("watch", visible=True)
+    page.wait(lambda: view.visible)
+    live = WATCHES[book.graph].begin(plan, 1)
+    assert live is not None
+    live.ended()
+    view.leave(page)
+    assert book.graph not in WATCHES and view.memory.graph is None
+
+
+def test_watching_changes_no_byte() -> None:
+    found = []
+    for watched in (False, True):
+        book = Notebook()
+        view = book("net", NET)
+        book("train", TRAIN)
+        page = book.open(view) if watched else None
+        losses = [book.run("loss", "train")[0].tobytes() for _ in range(50)]
+        found.append((losses, book.session.run("w").tobytes()))
+        if page is not None:
+            page.wait_for("values")
+            view.leave(page)
+    assert found[0] == found[1]
+
+
+def test_few_steps_of_a_training_are_observed(book: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock of the test's own: after a step whose watching took a millisecond, none for SHARE of them."""
+    book("net", NET)
+    view = book("train", TRAIN)
+    page = book.open(view)
+    clock = [1000.0]
+    monkeypatch.setattr(watching, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(watching, "perf_counter", lambda: clock[0])
+    shown: list[int] = []
+
+    def show_run(live: Any, columns: Any, over: bool) -> None:
+        clock[0] += 0.001
+        if over:
+            shown.append(live.run)
+
+    monkeypatch.setattr(view, "show_run", show_run)
+    watch = watch_of(book.graph)
+    watch._next = watch._next_rich = 0.0
+    observed = 0
+    for _ in range(1000):
+        book.run("loss", "train")
+        page.wait(lambda: watch._next != float("inf"))
+        if len(shown) > observed:
+            observed = len(shown)
+            assert watch._next - clock[0] >= max(watching.OFTEN, 0.001 * watching.SHARE)
+        clock[0] += 0.002
+    assert 15 <= len(shown) <= 20  # 2 s, and 0.1 s between two
+
+
+def test_a_failing_run_says_where(book: Notebook) -> None:
+    book("net", NET)
+    page = book.open(book("bad", "b = fb.py_function(lambda v: 1 / 0, [h], 'float32', shapes=(4, 1))\nc = b + 1.0"))
+    with pytest.raises(fb.errors.FlowError):
+        book.run("c")
+    page.wait(lambda: page.status.get("mode") == "failed")
+    failed = [each for each in page.messages if each["type"] == "run"][-1]["failed"]
+    assert names(page)[failed["node"]] == "b" and "ZeroDivisionError" in failed["message"]
+    assert page.state[page.node("c")] < 2
+    book.run("h")  # and the next run is seen again
+    page.wait(lambda: page.status.get("mode") != "failed" or True)
+
+
+def test_times_and_progress_of_a_training(book: Notebook) -> None:
+    book("net", NET)
+    page = book.open(book("train", TRAIN))
+    feeds = {book.names["x"]: X}
+    fetches = {"loss": book.names["loss"], "train": book.names["train"]}
+    found = fb.notebook.run(fetches, feeds, steps=60, graph=book.graph)
+    last = page.wait(lambda: next((m for m in page.messages if m["type"] == "progress" and m["done"] == 60), None))
+    assert last["steps"] == 60 and last["curves"]["loss"][-1] == found.history["loss"][-1]
+    page.wait(lambda: page.value("loss") and page.value("loss")["text"] == f"{found['loss']:.4g}")
+    end = time.monotonic() + 20
+    while not any(each["type"] == "timing" for each in page.messages):
+        assert time.monotonic() < end
+        book.run("loss", "train")
+    timing = page.wait_for("timing")
+    assert timing["steps"] >= 2 and (timing["median"] > 0).all() and (timing["spread"] >= 0).all()
+
+
+def test_an_edited_cell_marks_what_changed(book: Notebook) -> None:
+    view = book("net", NET)
+    other = book("train", TRAIN)
+    page, below = book.open(view), book.open(other)
+    count = len(page.messages)
+    book("net", NET.replace("h = fb.tanh(x @ w)", "k = fb.exp(x @ w, name='k')\nh = fb.tanh(k)"))
+    page.wait_for("graph", count)
+    changes = {each["name"]: each.get("change") for each in page.graph["nodes"]}
+    assert changes["k"] == "added" and changes["h"] in ("changed", "rewired") and changes["x"] is None
+    count = len(page.messages)
+    book("net", NET)
+    page.wait_for("graph", count)
+    assert page.graph["removed"] == ["k"]
+    count = len(below.messages)
+    book("net", NET)  # the same again: nothing to mark, and nothing to tell the others
+    book("train", TRAIN.replace("1.0", "2.0"))
+    below.wait_for("graph", count)
+    assert sum(each["type"] == "graph" for each in below.messages[count:]) == 1
+
+
+def test_a_stale_node_says_why(book: Notebook) -> None:
+    book("net", NET)
+    page = book.open(book("train", TRAIN))
+    count = len(page.messages)
+    book("net", NET.replace("(4, 3)", "(4, 3, 2)").replace("(3, 1)", "(2, 1)"))
+    page.wait_for("graph", count)
+    assert any("net" in each.get("stale", "") for each in page.graph["nodes"])
+
+
+def test_a_view_that_opens_after_the_run_shows_it(book: Notebook) -> None:
+    """When all cells run, runs follow before pages can open their views."""
+    first = book.open(book("net", NET))
+    view = book("train", TRAIN)
+    loss, _ = book.run("loss", "train")
+    first.wait(lambda: first.status.get("mode") == "done")
+    page = book.open(view)
+    page.wait(lambda: page.value("loss"))
+    assert page.value("loss")["text"] == f"{loss:.4g}"
+
+
+def test_breakpoints_are_the_notebooks(book: Notebook) -> None:
+    page = book.open(book("net", NET))
+    page("set_breakpoint", pattern="h", when="nan")
+    page.wait_for("breakpoints")
+    d = fb.notebook.debug(book.names["h"], {book.names["x"]: X}, graph=book.graph)
+    assert [(each.pattern, each.when) for each in d.breakpoints] == [("h", "nan")]
+    found = page.messages[-1]["breakpoints"]
+    assert [names(page)[node] for node in found[0]["nodes"]] == ["h"]
+    page("clear_breakpoint", id=found[0]["id"])
+    page.wait(lambda: page.messages[-1] == {"type": "breakpoints", "breakpoints": []})
+    assert d.breakpoints == ()
+
+
+def test_what_needs_a_stepper_or_a_trace_says_so(book: Notebook) -> None:
+    page = book.open(book("net", NET))
+    for kind, words in [("step", "%flow debug"), ("export", "--trace"), ("why", "--trace")]:
+        page(kind, kind="html", node=page.node("h"))
+        page.wait(lambda words=words: any(words in each for each in page.notices()))
+    page("check_gradient", node=page.node("h"))
+    page.wait(lambda: any("no value here" in each for each in page.notices()))
+    book.run("h")
+    page.wait(lambda: page.value("h"))
+    page("check_gradient", node=page.node("h"))
+    assert page.wait_for("checked")["passed"]
+
+
+def test_values_of_a_traced_run_are_shown(book: Notebook) -> None:
+    page = book.open(book("net", NET))
+    book.session.run(book.names["h"], {book.names["x"]: X}, trace=True)
+    page.wait(lambda: (page.node("h"), 0) in page.values)
+    np.testing.assert_allclose(
+        page.values[page.node("h"), 0]["sample"]["data"], np.tanh(X @ np.ones((3, 1))).ravel(), rtol=1e-6
+    )
+    page("export", kind="html")
+    assert page.wait_for("file")["data"].tobytes().startswith(b"<!doctype html>")
+
+
+def test_interrupt_ends_a_training(book: Notebook) -> None:
+    book(
+        "slow", "x = fb.placeholder((4, 3))\ny = fb.py_function(nap, [x], 'float32', shapes=(4, 3))"
+    ) if book.names.update(nap=lambda value: (time.sleep(0.005), value)[1]) is None else None
+    page = book.open(book("more", "z = fb.sum(y)"))
+    began = threading.Event()
+
+    def click() -> None:
+        page.wait(lambda: any(each["type"] == "progress" for each in page.messages))
+        page("interrupt")
+        began.set()
+
+    thread = threading.Thread(target=click)
+    thread.start()
+    found = fb.notebook.run({"z": book.names["z"]}, {book.names["x"]: X}, steps=4000, graph=book.graph)
+    thread.join()
+    assert began.is_set() and 0 < found.steps < 4000
+    assert watch_of(book.graph).active == 0
+    page("interrupt")  # nothing runs: nothing happens
+    time.sleep(0.05)
+
+
+def test_two_graphs_do_not_see_each_other(book: Notebook) -> None:
+    other = Notebook()
+    page = book.open(book("net", NET))
+    other("net", NET)
+    other.run("h")
+    assert not any(each["type"] == "run" for each in page.messages)
+
+
+def test_running_a_cell_again_adds_no_views(book: Notebook) -> None:
+    views = {id(book("net", NET + f"k = h * {place}.0")) for place in range(5)}
+    assert len(views) == 1
+
+
+def test_the_list_of_views_is_bounded() -> None:
+    views = Views()
+    kept = LiveView()
+    kept.channels[Page.__new__(Page)] = True
+    views.add(kept)
+    for _ in range(3 * MOST):
+        views.add(LiveView())
+    assert len(views._views) <= MOST + 1 and views.find(kept.id) is kept
