@@ -5,7 +5,10 @@
  */
 
 import type { Host } from "./host";
-import type { Events, RunMessage, States, ToKernel, ToView } from "./protocol";
+import { matches } from "./model/pattern";
+import { perfetto } from "./model/perfetto";
+import { Store } from "./model/store";
+import type { Breakpoint, Events, GraphNode, RunMessage, States, Story, ToKernel, ToView } from "./protocol";
 
 const RUNNING = 2;
 const FINISHED = 3;
@@ -20,21 +23,30 @@ export class Player implements Host {
   private readonly events: Events | undefined;
   private position = 0;
   private timer: ReturnType<typeof setInterval> | undefined;
-  /** Nodes with a breakpoint, by its number. */
-  private readonly breakpoints = new Map<number, { pattern: string; node: number }>();
-  private readonly names: readonly string[];
+  private breakpoints: Breakpoint[] = [];
+  private readonly nodes: readonly GraphNode[];
+  private readonly story: Story | undefined;
+  /** Nodes with a nan, or an infinity, in what they gave. */
+  private readonly not = { nan: new Set<number>(), inf: new Set<number>() };
 
   constructor(
     private readonly recorded: readonly ToView[],
     private readonly interval = 120,
   ) {
     const graph = recorded.find((each) => each.type === "graph");
-    this.names = graph?.type === "graph" ? graph.nodes.map((each) => each.name) : [];
+    this.nodes = graph?.type === "graph" ? graph.nodes : [];
     for (const each of recorded) {
       if (each.type === "run") {
         this.run = each;
       } else if (each.type === "events") {
         this.events = each;
+      } else if (each.type === "story") {
+        this.story = each;
+      } else if (each.type === "values") {
+        each.values.forEach(({ node, statistics }) => {
+          statistics.nans && this.not.nan.add(node);
+          statistics.infs && this.not.inf.add(node);
+        });
       }
     }
     this.findPositions();
@@ -49,7 +61,7 @@ export class Player implements Host {
   send(message: ToKernel): void {
     switch (message.type) {
       case "hello":
-        this.recorded.forEach((each) => this.emit(each));
+        this.recorded.forEach((each) => each.type === "story" || this.emit(each));
         return this.tell();
       case "step":
       case "into":
@@ -70,10 +82,14 @@ export class Player implements Host {
       case "run_to":
         return this.runTo(message.node, message.position);
       case "set_breakpoint":
-        return this.setBreakpoint(message.pattern);
+        return this.setBreakpoint(message.pattern, message.when, message.id);
       case "clear_breakpoint":
-        this.breakpoints.delete(message.id);
+        this.breakpoints = this.breakpoints.filter((each) => each.id !== message.id);
         return this.tellBreakpoints();
+      case "why":
+        return this.why(message.node);
+      case "export":
+        return this.export();
       default: // a recording has no more to say of a node, and cannot compute
     }
   }
@@ -122,7 +138,7 @@ export class Player implements Host {
 
   /** On to the first position whose next node is in no scope of the next one now. */
   private endOfScope(): number {
-    const scopeAt = (position: number) => this.names[this.order[position] ?? -1]?.replace(/\/?[^/]*$/, "");
+    const scopeAt = (position: number) => this.nodes[this.order[position] ?? -1]?.name.replace(/\/?[^/]*$/, "");
     const scope = scopeAt(this.position);
     let position = this.position + 1;
     while (scope && position < this.order.length && `${scopeAt(position)}/`.startsWith(`${scope}/`)) {
@@ -154,9 +170,16 @@ export class Player implements Host {
     this.tell();
   }
 
+  /** Whether one is to stop here: before a node, or with a condition right after it. */
   private isStop(position: number): boolean {
-    const next = this.order[position];
-    return [...this.breakpoints.values()].some((each) => each.node === next);
+    const [next, last] = [this.order[position] ?? -1, this.order[position - 1] ?? -1];
+    return this.breakpoints.some(({ when, nodes }) =>
+      when === null ? nodes.includes(next) : nodes.includes(last) && this.holds(when, last),
+    );
+  }
+
+  private holds(when: string, node: number): boolean {
+    return (when !== "inf" && this.not.nan.has(node)) || (when !== "nan" && this.not.inf.has(node));
   }
 
   private halt(tell = true): void {
@@ -167,23 +190,42 @@ export class Player implements Host {
     }
   }
 
-  private setBreakpoint(pattern: string): void {
-    const node = this.names.indexOf(pattern);
-    if (node >= 0) {
-      const id = Math.max(0, ...this.breakpoints.keys()) + 1;
-      this.breakpoints.set(id, { pattern, node });
-      this.tellBreakpoints();
+  private setBreakpoint(pattern: string, when: string | null, old?: number): void {
+    if (when !== null && !["nan", "inf", "nonfinite"].includes(when)) {
+      const text = `A recording cannot compute ${when}: the conditions nan, inf and nonfinite work here.`;
+      return this.emit({ type: "notice", level: "warning", text });
     }
+    const steps = new Set(this.order);
+    const nodes = this.nodes.flatMap(({ name, op }, node) => (steps.has(node) && matches(pattern, name, op) ? [node] : []));
+    if (nodes.length === 0) {
+      const text = `No node of this run matches ${pattern}: patterns are such as layer1/* or op:log.`;
+      return this.emit({ type: "notice", level: "warning", text });
+    }
+    const id = old ?? Math.max(0, ...this.breakpoints.map((each) => each.id)) + 1;
+    this.breakpoints = [...this.breakpoints.filter((each) => each.id !== id), { id, pattern, when, nodes }];
+    this.breakpoints.sort((a, b) => a.id - b.id);
+    this.tellBreakpoints();
   }
 
   private tellBreakpoints(): void {
-    const breakpoints = [...this.breakpoints].map(([id, { pattern, node }]) => ({
-      id,
-      pattern,
-      when: null,
-      nodes: [node],
-    }));
-    this.emit({ type: "breakpoints", breakpoints });
+    this.emit({ type: "breakpoints", breakpoints: this.breakpoints });
+  }
+
+  /** The recorded story, from the node that is asked about if it is in it. */
+  private why(node: number): void {
+    if (this.story) {
+      const { chapters } = this.story;
+      const from = Math.max(0, chapters.findIndex((each) => each.node === node));
+      this.emit({ ...this.story, node, chapters: chapters.slice(from) });
+    }
+  }
+
+  private export(): void {
+    const store = new Store();
+    this.recorded.forEach((each) => store.receive(each));
+    const data = new TextEncoder().encode(perfetto(store));
+    const name = `${store.graph?.title || "run"}.perfetto.json`.replaceAll("/", "-");
+    this.emit({ type: "file", name, mime: "application/json", data });
   }
 
   private tell(): void {

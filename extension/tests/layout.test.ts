@@ -4,8 +4,9 @@ import { toDot } from "../src/layout/dot";
 import { Layouter } from "../src/layout/layouter";
 import { outline } from "../src/model/outline";
 import { ScopeTree } from "../src/model/scopes";
-import { axesOf, described, picture } from "../src/view/array";
+import { axesOf, described, placesOf, reader, spread, window } from "../src/view/array";
 import { unpack } from "../src/codec";
+import type { Sample, Value } from "../src/protocol";
 import { node, NODES } from "./graphs";
 
 const graphviz = async (dot: string): Promise<string> => (await instance()).renderString(dot, { format: "json0" });
@@ -53,12 +54,37 @@ describe("a layout", () => {
 describe("a value", () => {
   const data = Float32Array.from({ length: 24 }, (_, each) => each);
   const sample = { data, shape: [2, 3, 4], starts: [0, 0, 0], strides: [5, 1, 2] };
+  const value = (shape: number[], kept: Sample): Value => ({
+    node: 0, output: 0, dtype: "float32", shape, text: "", sample: kept,
+    statistics: { min: 0, max: 1, mean: 0, std: 0, norm: 0, nans: 0, infs: 0, zeros: 0, exact: true },
+  });
 
-  it("is a picture of two axes, sliced at the others", () => {
-    expect(axesOf([2, 1, 3, 4])).toEqual({ rows: 2, columns: 3, others: [0] });
-    const slice = picture(sample, new Map([[0, 1]]));
-    expect([slice.rows, slice.columns, slice.at(2, 3), slice.columnIndex(3)]).toEqual([3, 4, 23, 6]);
-    expect(picture({ ...sample, shape: [24], starts: [0], strides: [1] }, new Map()).at(0, 7)).toBe(7);
+  it("is a picture of two axes, sliced at the others; of images, with channels", () => {
+    expect(axesOf([2, 1, 3, 4])).toEqual({ rows: 2, columns: 3, channel: -1, others: [0] });
+    expect(axesOf([7])).toEqual({ rows: -1, columns: 0, channel: -1, others: [] });
+    expect(axesOf([5, 28, 28, 3])).toEqual({ rows: 1, columns: 2, channel: 3, others: [0] });
+    expect(axesOf([28, 28, 2]).channel).toBe(-1);
+  });
+
+  it("is read where it was kept, else at the nearest before that was", () => {
+    const read = reader(value([10, 3, 8], sample), []);
+    expect(read([5, 2, 6])).toEqual({ value: 23, exact: true });
+    expect(read([7, 2, 7])).toEqual({ value: 23, exact: false });
+    const flat = reader(value([4, 60], { data, shape: [24], starts: [0], strides: [10], every: 10 }), []);
+    expect([flat([1, 0]), flat([1, 9])]).toEqual([{ value: 6, exact: true }, { value: 6, exact: false }]);
+  });
+
+  it("is exact in a part that was asked for", () => {
+    const part = { data: Float32Array.of(70, 71), shape: [1, 1, 2], starts: [7, 2, 6], strides: [1, 1, 1] };
+    const read = reader(value([10, 3, 8], sample), [part]);
+    expect([read([7, 2, 7]), read([5, 2, 6])]).toEqual([{ value: 71, exact: true }, { value: 23, exact: true }]);
+  });
+
+  it("shows a window of a table: all of it live, what was kept in a recording", () => {
+    const long = value([10, 3, 8], sample);
+    expect(window(long, 0, 3, 4, true)).toEqual({ start: 3, stride: 1, count: 4 });
+    expect(window(long, 0, 6, 4, false)).toEqual({ start: 5, stride: 5, count: 1 });
+    expect(placesOf(spread(1000, 128)).at(-1)).toBe(992);
   });
 
   it("says what of it was kept", () => {

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
 from flowbook.graph.opdef import REGISTRY
+from flowbook.notebook.formula import formula
 from flowbook.notebook.protocol import GraphNode, Ref, Spec
 from flowbook.runtime.events import NodeInfo
 from flowbook.runtime.trace import Trace
@@ -40,14 +41,14 @@ def describe_nodes(nodes: Sequence[Node]) -> list[GraphNode]:
             entry["forward"] = place[forward]
         if node.device is not None:
             entry["device"] = node.device
-        _tell_origin(entry, node)
+        _tell_node(entry, node)
         found.append(_finished(entry, None if forward is None else forward.name))
     _pair(found)
     return found
 
 
 def describe_trace(trace: Trace, graph: Graph | None = None) -> list[GraphNode]:
-    """Nodes of a trace, numbered as in ``trace.nodes``. With the graph, each line's code and stale nodes, too."""
+    """Nodes of a trace, numbered as in ``trace.nodes``. With the graph: formulas, lines' code, stale nodes."""
     names: dict[tuple[str, int], Ref] = {}
     for index, info in enumerate(trace.nodes):
         for output in range(len(info.outputs)):
@@ -80,7 +81,7 @@ def describe_trace(trace: Trace, graph: Graph | None = None) -> list[GraphNode]:
             entry["line"] = info.line
         node = alive.get((info.owner or "", info.name))
         if node is not None and node.record is not None:
-            _tell_origin(entry, node)
+            _tell_node(entry, node)
         found.append(_finished(entry, info.forward))
     _pair(found)
     return found
@@ -111,7 +112,9 @@ def _named(name: str | None, info: NodeInfo, names: dict[tuple[str, int], Ref]) 
     return names.get((name, info.parent)) or names.get((name, -1)) or names.get((name, -2)) or name
 
 
-def _tell_origin(entry: GraphNode, node: Node) -> None:
+def _tell_node(entry: GraphNode, node: Node) -> None:
+    """What only a graph knows of a node: its formula, its line, and whether it is stale."""
+    entry["formula"] = formula(node)
     origin = node.origin
     if origin is not None:
         entry["cell"], entry["line"] = origin.cell, origin.line

@@ -82,10 +82,12 @@ def export(
 def page(messages: list[tuple[dict[str, Any], list[bytes]]], title: str) -> str:
     """The page that plays packed messages."""
     script = assets.page()
-    # A hash allows this script and no other; blob: is the worker, whose program is in the script.
+    # A hash allows this script and no other; blob: is the worker, whose program is in the script, and the picture that
+    # is saved as one.
     allowed = base64.b64encode(sha256(script.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; script-src 'sha256-{allowed}' 'wasm-unsafe-eval'; worker-src blob:; "
+        "img-src blob:; "
         "base-uri 'none'; form-action 'none'"
     )
     entries = [

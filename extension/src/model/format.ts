@@ -70,3 +70,11 @@ export function title(node: GraphNode): string {
 export function plural(count: number, noun: string): string {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
+
+/** A time to wait, as one says it. */
+export function duration(seconds: number): string {
+  if (seconds < 90) {
+    return `${seconds < 10 ? number(seconds, 2) : Math.round(seconds)} s`;
+  }
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${number(seconds / 3600, 2)} h`;
+}

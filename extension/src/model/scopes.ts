@@ -108,42 +108,76 @@ export class ScopeTree {
 
   /**
    * Open scopes, the outermost and smallest first, while no more than `limit` boxes are to be seen. What serves the
-   * model (gradients, updates, an optimizer's state) stays closed while there is anything else.
+   * model (gradients, updates, an optimizer's state) stays closed while there is anything else. With `focus`, a scope
+   * opens only for a node of these. `even`: all scopes of one depth, or none.
    */
-  open(limit: number): Set<Scope> {
+  open(limit: number, focus: ReadonlySet<number> | null = null, even = false): Set<Scope> {
     const open = new Set<Scope>([this.root]);
     let boxes = children(this.root);
     const serves = this.serving();
-    const main = this.root.scopes.filter((each) => !serves.has(each));
-    const waiting = main.length || this.root.nodes.length ? main : [...this.root.scopes];
+    const wanted = focus && this.surrounding(focus);
+    const main = (each: Scope): boolean => !serves.has(each) && (!wanted || wanted.has(each));
+    const some = this.root.nodes.length > 0 || this.root.scopes.some(main);
+    const opens = some ? main : () => true;
+    const waiting = this.root.scopes.filter(opens);
     while (waiting.length) {
       waiting.sort((a, b) => a.depth - b.depth || children(a) - children(b) || a.id - b.id);
-      const scope = waiting.shift()!;
-      const more = children(scope) - 1;
+      const { depth } = waiting[0]!;
+      const together = waiting.splice(0, even ? waiting.filter((each) => each.depth === depth).length : 1);
+      const more = together.reduce((sum, scope) => sum + children(scope) - 1, 0);
       if (boxes + more <= limit) {
-        open.add(scope);
+        together.forEach((scope) => open.add(scope));
         boxes += more;
-        waiting.push(...scope.scopes);
+        waiting.push(...together.flatMap((scope) => scope.scopes.filter(opens)));
       }
     }
     return open;
   }
 
-  /** Scopes that compute nothing of the model itself: with backward nodes or writes in them, or nothing but state. */
+  /** All scopes around these nodes. */
+  private surrounding(nodes: ReadonlySet<number>): Set<Scope> {
+    const found = new Set<Scope>();
+    for (const node of nodes) {
+      for (let each: Scope | null = this.around[node] ?? null; each; each = each.parent) {
+        found.add(each);
+      }
+    }
+    return found;
+  }
+
+  /** Scopes that compute nothing of the model itself: with backward nodes or writes in them, or only initial values. */
   private serving(): Set<Scope> {
     const found = new Set<Scope>();
     const computing = new Set<Scope>();
+    const initial = this.initial();
     this.nodes.forEach((node, index) => {
       const serves = node.forward !== undefined || node.kind === "write";
-      for (let each = this.around[index] ?? null; each; each = each.parent) {
+      for (let each: Scope | null = this.around[index] ?? null; each; each = each.parent) {
         if (serves) {
           found.add(each);
-        } else if (node.kind !== "variable" && node.kind !== "constant") {
+        } else if (node.kind !== "variable" && node.kind !== "constant" && !initial.has(index)) {
           computing.add(each);
         }
       }
     });
     this.all.forEach((each) => computing.has(each) || found.add(each));
+    return found;
+  }
+
+  /** Nodes that are there only to give variables their first values. */
+  private initial(): Set<number> {
+    const found = new Set<number>();
+    const used = new Set<number>();
+    for (let index = this.nodes.length - 1; index >= 0; index -= 1) {
+      const node = this.nodes[index]!;
+      const initial = node.kind === "variable" || (found.has(index) && !used.has(index));
+      for (const input of node.inputs) {
+        if (input !== null && typeof input === "object") {
+          (initial ? found : used).add(input.node);
+        }
+      }
+    }
+    used.forEach((each) => found.delete(each));
     return found;
   }
 

@@ -1,12 +1,15 @@
 /** What a view knows: the graph, the run, values, and what the reader has chosen. Parts subscribe to what they show. */
 
 import type {
-  Breakpoint, Edited, Events, GraphMessage, GraphNode, Notice, Progress, Ref, RunMessage, States, ToView, Value,
+  Breakpoint, Checked, Edited, Events, File, GraphMessage, GraphNode, Notice, Progress, Ref, RunMessage, Sample, States,
+  Story, Timing, ToView, Value, Values,
 } from "../protocol";
 import { PROTOCOL } from "../protocol";
 import { ScopeTree } from "./scopes";
 
-export type Topic = "graph" | "states" | "values" | "selection" | "look" | "run" | "breakpoints" | "notice" | "lit";
+export type Topic =
+  | "graph" | "states" | "values" | "selection" | "look" | "run" | "breakpoints" | "notice" | "lit" | "progress" | "story"
+  | "file";
 export type Colour = "state" | "device" | "time" | "memory" | "gradient";
 
 /** One execution of a node. */
@@ -30,18 +33,36 @@ export class Store {
   time = new Float64Array();
   bytes = new Float64Array();
   device: (string | undefined)[] = [];
+  /** Half of the spread around the median, where `time` is one of `steps` steps. */
+  spread = new Float64Array();
+  steps = 0;
   readonly values = new Map<number, Value>();
+  /** Nodes with a nan or an infinity in their values. */
+  readonly bad = new Set<number>();
   breakpoints: Breakpoint[] = [];
   readers: number[][] = [];
   /** Nodes whose gradient rule made nodes: gradients flow through them. */
   ruled: ReadonlySet<number> = new Set();
   edited: Edited | null = null;
   progress: Progress | null = null;
+  story: Story | null = null;
+  /** Answers to checks of gradients, by node. */
+  readonly checked = new Map<number, Checked>();
+  /** The last file that came. */
+  file: File | null = null;
+  /** A cell's own nodes, where the graph is what is around a cell. */
+  focus: ReadonlySet<number> | null = null;
+  /** What the last commit changed is marked until the reader has seen it. */
+  changesSeen = false;
+  /** The kernel is gone: nothing more will come. */
+  ended = false;
   notices: Notice[] = [];
   selected: number | null = null;
   lit: ReadonlySet<number> = new Set();
   colour: Colour = "state";
   river = true;
+  /** Parts of values that were asked for, by tensor, the latest last. */
+  private readonly parts = new Map<number, Sample[]>();
   private begun = new Map<string, number>();
   private seen = 0;
   private readonly listeners = new Map<Topic, Set<() => void>>();
@@ -61,7 +82,16 @@ export class Store {
   }
 
   value(ref: Ref | null | undefined): Value | undefined {
-    return ref ? this.values.get(ref.node * 64 + ref.output) : undefined;
+    return ref ? this.values.get(keyOf(ref)) : undefined;
+  }
+
+  /** What of a tensor is known beside its value's own sample, the latest first. */
+  partsOf(ref: Ref): readonly Sample[] {
+    return [...(this.parts.get(keyOf(ref)) ?? [])].reverse();
+  }
+
+  get live(): boolean {
+    return this.graph?.live === true && !this.ended;
   }
 
   /** Whether a node's value is there at this moment: it has run, or did not have to. */
@@ -82,29 +112,35 @@ export class Store {
       case "states":
         return this.setStates(message);
       case "values":
-        message.values.forEach((each) => this.values.set(each.node * 64 + each.output, each));
-        return this.tell("values");
+        return this.setValues(message);
       case "breakpoints":
         this.breakpoints = message.breakpoints;
         return this.tell("breakpoints");
       case "edited":
         this.edited = message;
+        this.parts.clear();
         return this.tell("values");
       case "progress":
         this.progress = message;
-        return this.tell("run");
+        return this.tell("progress");
       case "timing":
-        message.node.forEach((node, index) => (this.time[node] = message.median[index]! * 1000));
-        return this.tell("states");
+        return this.setTiming(message);
       case "cursor":
         this.lit = new Set(message.nodes);
         return this.tell("lit");
       case "notice":
         this.notices.push(message);
+        this.ended ||= message.level === "ended";
         return this.tell("notice");
       case "checked":
-        this.notices.push({ type: "notice", level: message.passed ? "info" : "warning", text: message.text });
-        return this.tell("notice");
+        this.checked.set(message.node, message);
+        return this.tell("values");
+      case "story":
+        this.story = message;
+        return this.tell("story");
+      case "file":
+        this.file = message;
+        return this.tell("file");
     }
   }
 
@@ -124,21 +160,33 @@ export class Store {
       return this.tell("notice");
     }
     const { nodes } = message;
+    const chosen = this.selected === null ? null : this.nodes[this.selected]!.name;
     this.graph = message;
-    this.run = null;
+    this.focus = message.focus ? new Set(message.focus) : null;
+    this.changesSeen = false;
+    this.edited = this.story = this.progress = this.run = null;
+    this.status = { mode: "idle", position: 0, count: 0 };
+    this.steps = 0;
+    this.breakpoints = [];
+    this.lit = new Set();
+    for (const each of [this.checked, this.parts, this.bad]) {
+      each.clear();
+    }
     this.seen = 0;
     this.begun.clear();
     this.tree = new ScopeTree(nodes);
     this.state = new Uint8Array(nodes.length);
     this.time = new Float64Array(nodes.length).fill(NaN);
     this.bytes = new Float64Array(nodes.length).fill(NaN);
+    this.spread = new Float64Array(nodes.length).fill(NaN);
     this.device = nodes.map((each) => each.device);
     this.readers = nodes.map(() => []);
     this.ruled = new Set(nodes.flatMap((each) => each.forward ?? []));
     this.values.clear();
     this.computed = new Set();
     this.spans.length = 0;
-    this.selected = null;
+    const again = chosen === null ? -1 : nodes.findIndex((each) => each.name === chosen);
+    this.selected = again < 0 ? null : again;
     nodes.forEach((node, index) => {
       for (const input of node.inputs) {
         if (input !== null && typeof input === "object" && this.readers[input.node]?.at(-1) !== index) {
@@ -154,6 +202,7 @@ export class Store {
       this.begun.clear();
       this.spans.length = 0;
       this.seen = 0;
+      this.edited = this.story = null;
     }
     this.run = message;
     this.computed = new Set(message.order);
@@ -177,6 +226,7 @@ export class Store {
         const start = this.begun.get(key) ?? seconds[index]!;
         this.spans.push({ node: place, start, end: seconds[index]!, bytes: bytes[index]!, thread: thread[index]! });
         this.time[place] = (seconds[index]! - start) * 1000;
+        this.spread[place] = NaN;
         this.bytes[place] = bytes[index]!;
       }
     }
@@ -185,7 +235,45 @@ export class Store {
     this.tell("run");
   }
 
+  private setTiming({ node, median, spread, steps }: Timing): void {
+    this.steps = steps;
+    node.forEach((each, index) => {
+      this.time[each] = median[index]! * 1000;
+      this.spread[each] = spread[index]! * 1000;
+    });
+    this.tell("states");
+  }
+
+  /** New values. One that is as before brings elements that were asked for: they come beside those that are there. */
+  private setValues(message: Values): void {
+    for (const value of message.values) {
+      const key = keyOf(value);
+      const known = this.values.get(key);
+      if (known?.sample && value.sample && same(known, value) && !spans(value.sample, value.shape)) {
+        const parts = [...(this.parts.get(key) ?? []), value.sample].slice(-PARTS);
+        this.parts.set(key, parts);
+        this.values.set(key, { ...value, sample: known.sample });
+      } else {
+        this.values.set(key, value);
+        if (!known || !same(known, value)) {
+          this.parts.delete(key);
+        }
+      }
+    }
+    this.bad.clear();
+    for (const { node, statistics } of this.values.values()) {
+      if (statistics.nans || statistics.infs) {
+        this.bad.add(node);
+      }
+    }
+    this.tell("values");
+  }
+
   private setStates(message: States): void {
+    if (message.position !== this.status.position) {
+      this.edited = null;
+      this.parts.clear();
+    }
     if (message.all) {
       this.state.fill(0);
     }
@@ -194,4 +282,23 @@ export class Store {
     this.status = next === undefined ? { mode, position, count } : { mode, position, count, next };
     this.tell("states");
   }
+}
+
+const PARTS = 6;
+
+function keyOf(ref: Ref): number {
+  return ref.node * 64 + ref.output;
+}
+
+/** Whether two values are one, as far as can be told. */
+function same(a: Value, b: Value): boolean {
+  return JSON.stringify([a.shape, a.statistics]) === JSON.stringify([b.shape, b.statistics]);
+}
+
+/** Whether a sample reaches from end to end along every axis. */
+function spans(sample: Sample, shape: readonly number[]): boolean {
+  return (
+    sample.every !== undefined ||
+    shape.every((size, axis) => sample.starts[axis] === 0 && sample.shape[axis]! * sample.strides[axis]! >= size)
+  );
 }

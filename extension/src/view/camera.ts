@@ -4,12 +4,15 @@ import type { Rectangle } from "../layout/types";
 
 const SMALLEST = 0.04;
 const LARGEST = 3;
-const MARGIN = 34;
 
 export class Camera {
   x = 0;
   y = 0;
   scale = 1;
+  /** Free room around all of the picture. */
+  margin = 34;
+  /** The reader has moved it: it stays where it is when the room changes. */
+  touched = false;
 
   constructor(
     private readonly home: HTMLElement,
@@ -31,6 +34,7 @@ export class Camera {
   }
 
   pan(dx: number, dy: number): void {
+    this.touched = true;
     this.x += dx;
     this.y += dy;
     this.changed();
@@ -39,6 +43,7 @@ export class Camera {
   /** Zoom about a point of the screen (default: the middle). */
   zoom(factor: number, x = this.width / 2, y = this.height / 2): void {
     const scale = Math.min(LARGEST, Math.max(SMALLEST, this.scale * factor));
+    this.touched = true;
     const ratio = scale / this.scale;
     this.x = x - (x - this.x) * ratio;
     this.y = y - (y - this.y) * ratio;
@@ -46,9 +51,9 @@ export class Camera {
     this.changed();
   }
 
-  /** How large a picture of this size would be shown. */
-  fitting(width: number, height: number): number {
-    const [across, down] = [this.width - 2 * MARGIN, this.height - 2 * MARGIN - 12];
+  /** How large a picture of this size would be shown, also in a room of another height. */
+  fitting(width: number, height: number, room = this.height): number {
+    const [across, down] = [this.width - 2 * this.margin, room - 2 * this.margin];
     return Math.min(1.15, across / Math.max(width, 1), down / Math.max(height, 1));
   }
 
@@ -56,12 +61,14 @@ export class Camera {
   fit(width: number, height: number, least = 0.1): void {
     const scale = Math.max(least, this.fitting(width, height));
     this.scale = scale;
-    this.x = Math.max(MARGIN, (this.width - width * scale) / 2);
-    this.y = Math.max(MARGIN, (this.height - 12 - height * scale) / 2);
+    this.x = Math.max(this.margin, (this.width - width * scale) / 2);
+    this.y = Math.max(this.margin, (this.height - height * scale) / 2);
+    this.touched = false;
     this.changed();
   }
 
   centre(x: number, y: number): void {
+    this.touched = true;
     this.x = this.width / 2 - x * this.scale;
     this.y = this.height / 2 - y * this.scale;
     this.changed();
@@ -88,7 +95,7 @@ export class Camera {
     const { home } = this;
     let from: { x: number; y: number; id: number } | null = null;
     home.addEventListener("pointerdown", (event) => {
-      if (event.button === 0 && !(event.target as Element).closest(".fb-card,.fb-mini,.fb-notice")) {
+      if (event.button === 0 && !(event.target as Element).closest(".fb-card,.fb-mini,.fb-over")) {
         from = { x: event.clientX, y: event.clientY, id: event.pointerId };
       }
     });

@@ -9,12 +9,14 @@ import { Camera } from "./camera";
 import { type Card, drawCard } from "./card";
 import { eachFrame, fit, h, s } from "./dom";
 import { Minimap } from "./minimap";
-import { FONTS } from "./style";
+import { FONTS } from "./style/tokens";
 
 export interface Actions {
   choose(box: Box): void;
   toggle(scope: Scope): void;
   breakpoint(node: number): void;
+  /** There is more or less room. */
+  resized(): void;
 }
 
 export interface Line {
@@ -33,6 +35,8 @@ export class Canvas {
   readonly labels = new Map<string, SVGTextElement>();
   outline: Outline | null = null;
   layout: Layout | null = null;
+  readonly svg: SVGSVGElement;
+  private readonly empty = h("div", { class: "fb-empty", hidden: true }, "No nodes here yet: what a %%flow cell assigns becomes a node.");
   private readonly layers = ["scopes", "rivers", "edges", "labels", "cards"].map((name) => s("g", { class: `fb-${name}` }));
   private readonly world = s("g", {}, ...this.layers);
   private readonly minimap: Minimap;
@@ -41,13 +45,16 @@ export class Canvas {
     private readonly store: Store,
     private readonly actions: Actions,
   ) {
-    const svg = s("svg", { role: "group", "aria-label": "graph" }, this.arrowheads(), this.world);
-    this.root.append(svg);
+    this.svg = s("svg", { role: "group", "aria-label": "graph" }, this.arrowheads(), this.world);
+    this.root.append(this.svg, this.empty);
     const moved = eachFrame(() => this.move());
     this.camera = new Camera(this.root, moved);
     this.minimap = new Minimap(this.camera);
     this.root.append(this.minimap.root);
-    new ResizeObserver(moved).observe(this.root);
+    new ResizeObserver(() => {
+      actions.resized();
+      moved();
+    }).observe(this.root);
   }
 
   show(outline: Outline, layout: Layout): void {
@@ -84,6 +91,7 @@ export class Canvas {
         labels!.append(label);
       }
     }
+    this.empty.hidden = outline.boxes.length > 0;
     this.minimap.show(outline, layout);
     this.move();
   }

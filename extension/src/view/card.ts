@@ -5,7 +5,7 @@ import type { Box } from "../model/outline";
 import { plural, specs, title } from "../model/format";
 import type { GraphNode } from "../protocol";
 import { fit, s } from "./dom";
-import { FONTS } from "./style";
+import { FONTS } from "./style/tokens";
 
 const { width: W, height: H } = CARD;
 
@@ -13,8 +13,11 @@ export interface Card {
   box: Box;
   root: SVGGElement;
   shape: SVGPathElement;
+  ring: SVGPathElement;
   name: SVGTextElement;
   ms: SVGTextElement;
+  /** What the last commit did to it. */
+  badge: SVGTextElement;
   bar: SVGRectElement;
   /** The name, uncut. */
   title: string;
@@ -27,6 +30,8 @@ export function drawCard(box: Box, nodes: readonly GraphNode[]): Card {
   const name = s("text", { class: "fb-name", x: 13, y: 15.5 });
   const ms = s("text", { class: "fb-ms", x: W - 9, y: 15 });
   const bar = s("rect", { class: "fb-bar-of", x: 13, y: H - 6.5, height: 2.5, rx: 1.25, width: 0 });
+  const ring = s("path", { class: "fb-ring", d: rounded(-4, -4, W + 8, H + 8, 10) });
+  const badge = s("text", { class: "fb-badge-text", x: W - 4, y: 4.5 });
   const path = outlineOf(node?.kind ?? "op");
   const shape = s("path", { class: "fb-shape", d: path });
   const [line2, line3] = node
@@ -35,7 +40,7 @@ export function drawCard(box: Box, nodes: readonly GraphNode[]): Card {
   const root = s(
     "g",
     { class: "fb-card", role: "button", "data-key": box.key, tabindex: -1 },
-    s("path", { class: "fb-ring", d: rounded(-4, -4, W + 8, H + 8, 10) }),
+    ring,
     box.scope && s("path", { class: "fb-under", d: rounded(4, 4, W, H, 7) }),
     shape,
     detail(node?.kind ?? "op"),
@@ -45,11 +50,13 @@ export function drawCard(box: Box, nodes: readonly GraphNode[]): Card {
     s("text", { class: "fb-op", x: 13, y: 27.8 }, fit(line2, W - 24, FONTS.text)),
     s("text", { class: "fb-spec", x: 13, y: 39.5 }, fit(line3, W - 24, FONTS.small)),
     box.scope && bar,
+    s("circle", { class: "fb-badge", cx: W - 4, cy: 1, r: 7.5 }),
+    badge,
     s("path", { class: "fb-arrow", d: `M-13,${H / 2 - 6}l9,6l-9,6z` }),
     node && s("rect", { class: "fb-gutter", x: -16, y: 8, width: 16, height: H - 16 }),
     node && s("circle", { class: "fb-dot", cx: -8, cy: H / 2, r: 4.5 }),
   );
-  return { box, root, shape, name, ms, bar, title: text };
+  return { box, root, shape, ring, name, ms, badge, bar, title: text };
 }
 
 function opOf(node: GraphNode, nodes: readonly GraphNode[]): string {

@@ -7,6 +7,8 @@ export interface Key {
   shown: string;
   does: string;
   act: (event: KeyboardEvent) => void;
+  /** Whether it does anything now. */
+  when?: () => boolean;
 }
 
 /** A key as the table writes it: with Shift only where it is not part of the character. */
@@ -27,7 +29,7 @@ export function listen(root: HTMLElement, keys: readonly Key[]): void {
       return;
     }
     const found = table.get(nameOf(event));
-    if (found) {
+    if (found && (found.when?.() ?? true)) {
       event.preventDefault();
       event.stopPropagation();
       found.act(event);
@@ -36,7 +38,7 @@ export function listen(root: HTMLElement, keys: readonly Key[]): void {
 }
 
 export function helpOf(keys: readonly Key[], close: () => void): HTMLElement {
-  const rows = keys.flatMap((each) => [h("dt", {}, ...each.shown.split(" ").map((key) => h("kbd", {}, key))), h("dd", {}, each.does)]);
+  const rows = keys.filter((each) => each.when?.() ?? true).flatMap((each) => [h("dt", {}, ...each.shown.split(" ").map((key) => h("kbd", {}, key))), h("dd", {}, each.does)]);
   const box = h("div", { role: "dialog", "aria-label": "keys", tabindex: -1 }, h("h3", {}, "Keys"), h("dl", {}, ...rows));
   const overlay = h("div", { class: "fb-help" }, box);
   overlay.addEventListener("click", (event) => event.target === overlay && close());

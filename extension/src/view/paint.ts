@@ -7,8 +7,9 @@ import type { Colour, Store } from "../model/store";
 import { STATES } from "../protocol";
 import type { Canvas } from "./canvas";
 import type { Card } from "./card";
+import { MARKS } from "./changes";
 import { fit } from "./dom";
-import { FONTS } from "./style";
+import { FONTS } from "./style/tokens";
 
 /** What a search, a reach or the cursor lights up. */
 export interface Marks {
@@ -31,13 +32,19 @@ function paintCard(card: Card, store: Store, marks: Marks, scale: Scale): void {
   const states = box.members.map((node) => (store.produced(node) ? Math.max(3, store.state[node]!) : store.state[node]!));
   const state = stateOf(states);
   const some = (test: (node: number) => boolean): boolean => box.members.some(test);
+  const change = changeOf(box, store);
+  const glow = glowOf(box, store, scale);
   const failed = store.status.mode === "failed" ? store.run?.failed?.node : undefined;
   const classes: Record<string, boolean> = {
     "fb-failed": failed !== undefined && box.members.includes(failed),
     "fb-next": store.status.mode !== "failed" && store.status.next !== undefined && box.members.includes(store.status.next),
     "fb-selected": store.selected !== null && box.members.includes(store.selected),
     "fb-stale": some((node) => store.nodes[node]!.stale !== undefined),
-    "fb-changed": some((node) => store.nodes[node]!.change !== undefined || Boolean(store.edited?.nodes.includes(node))),
+    "fb-bad-value": some((node) => store.bad.has(node) && store.produced(node)),
+    "fb-context": store.focus !== null && !some((node) => store.focus!.has(node)),
+    "fb-marked": change !== "",
+    [`fb-${change}`]: change !== "",
+    "fb-glow": glow > 0,
     "fb-lit": some((node) => store.lit.has(node) || marks.reached.has(node)),
     "fb-hit": some((node) => marks.hits.has(node)),
     "fb-pair": store.selected !== null && !box.members.includes(store.selected) && some((node) => pairs(store, node)),
@@ -51,8 +58,34 @@ function paintCard(card: Card, store: Store, marks: Marks, scale: Scale): void {
   const ms = Number.isNaN(time) || done < 1 ? "" : milliseconds(time);
   setText(card.ms, ms);
   setText(card.name, fit(card.title, CARD.width - 24 - (ms ? 9 + ms.length * 5.6 : 0), FONTS.name, true));
+  setText(card.badge, MARKS[change] ?? "");
+  card.ring.style.strokeWidth = glow ? `${(1.5 + 3.5 * glow).toFixed(1)}px` : "";
+  card.ring.style.strokeOpacity = glow ? (0.35 + 0.65 * glow).toFixed(2) : "";
   card.shape.style.fill = done === 1 || store.colour === "device" ? tint(box, store, scale) : "";
   card.root.setAttribute("aria-label", spoken(box, store, STATES[state]!, ms));
+}
+
+/** What the last commit did to a node, or to some of a closed scope. */
+function changeOf(box: Box, store: Store): string {
+  if (store.nodes[box.members[0]!]!.stale !== undefined && box.node >= 0) {
+    return "stale";
+  }
+  const found = store.changesSeen ? [] : box.members.flatMap((node) => store.nodes[node]!.change ?? []);
+  const all = found.length === box.members.length && found.every((each) => each === found[0]);
+  return found.length === 0 ? "" : all ? found[0]! : "changed";
+}
+
+/** How much an edit changed a value, from 0 to 1, by the logarithm: a tenth of a percent shows, twice as much is full. */
+function glowOf(box: Box, store: Store, { ran }: Scale): number {
+  let most = 0;
+  for (const node of box.members) {
+    if (ran.has(node)) {
+      const changes = store.nodes[node]!.outputs.map((_, output) => store.value({ node, output })?.change ?? 0);
+      const change = Math.max(...changes, 0);
+      most = Math.max(most, change > 0 ? Math.min(1, Math.max(0.12, 1 + Math.log10(change) / 4)) : 0.05);
+    }
+  }
+  return most;
 }
 
 function pairs(store: Store, node: number): boolean {
@@ -95,6 +128,8 @@ interface Scale {
   devices: string[];
   most: number;
   least: number;
+  /** Nodes that ran again after an edit. */
+  ran: ReadonlySet<number>;
 }
 
 /** What the colours of the mode run over. */
@@ -104,7 +139,7 @@ function scaleOf(store: Store): Scale {
   for (const value of column) {
     most = value > most ? value : most;
   }
-  const scale: Scale = { colour: store.colour, devices: devicesOf(store), most, least: 0 };
+  const scale: Scale = { colour: store.colour, devices: devicesOf(store), most, least: 0, ran: new Set(store.edited?.nodes) };
   if (store.colour === "gradient") {
     const norms = store.nodes.flatMap((_, node) => norm(store, node) ?? []).map(Math.log10);
     scale.least = Math.min(...norms);
@@ -207,6 +242,9 @@ export function legend(store: Store): [string, string][] {
   const kinds: [string, string][] = (["placeholder", "variable", "constant", "copy", "write"] as const)
     .filter((kind) => store.nodes.some((node) => node.kind === kind))
     .map((kind) => [`var(--fb-${kind})`, kind]);
+  if (store.edited) {
+    kinds.push(["var(--fb-glow)", "changed by the edit"]);
+  }
   const gradients = store.nodes.some((node) => node.gradients);
   if (gradients) {
     kinds.push(["var(--fb-grad)", store.river ? "gradient, width ~ log ‖∂L‖" : "gradient"]);

@@ -4,7 +4,7 @@ import { milliseconds, title } from "../model/format";
 import type { Span, Store } from "../model/store";
 import { eachFrame, h } from "./dom";
 import { devicesOf } from "./paint";
-import { SANS } from "./style";
+import { SANS } from "./style/tokens";
 
 const LEFT = 92;
 const RIGHT = 20;
@@ -70,9 +70,10 @@ export class Timeline {
     this.ends = store.spans.map((span) => span.end).sort((a, b) => a - b);
     this.start = 0;
     this.end = Math.max(store.run?.total ?? 0, store.spans.at(-1)?.end ?? 0, 1e-9);
-    for (const each of [this.label, this.slider, this.text, this.canvas]) {
+    for (const each of [this.label, this.slider, this.text]) {
       each.hidden = store.run === null;
     }
+    this.canvas.hidden = store.spans.length === 0;
     this.redraw();
   }
 

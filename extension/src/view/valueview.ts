@@ -1,31 +1,199 @@
-/** The viewer of one value: statistics, histogram, heat map, slices along axes, exact numbers. */
+/** The viewer of one tensor's values: statistics, histogram, heat map, slices along axes, exact numbers. */
 
-import { number, shape as shapeText } from "../model/format";
-import type { Histogram, Sample, Statistics, Value } from "../protocol";
-import { axesOf, described, picture, type Picture } from "./array";
+import { bytes, number, plural, shape as shapeText } from "../model/format";
+import type { Store } from "../model/store";
+import type { Histogram, Ref, Statistics, ToKernel, Value } from "../protocol";
+import { type Axes, axesOf, described, type Range, type Reader, reader, spread, window } from "./array";
 import { button, h, s } from "./dom";
+import { Editor } from "./editor";
+import { HeatMap } from "./heatmap";
+import { asNumpy, copy } from "./numpytext";
+import { Table } from "./table";
 
-const MAX_ROWS = 60;
-const MAX_COLUMNS = 24;
+const PIXELS = 128;
+const ROWS = 40;
+const COLUMNS = 16;
 
-/** What was chosen for a tensor stays while other values of it arrive. */
-export type Places = Map<number, number>;
+export class ValueView {
+  readonly root = h("div", { class: "fb-value-of" });
+  private readonly summary = h("div", { class: "fb-summary" });
+  private readonly heat = new HeatMap();
+  private readonly sliders = h("div", { class: "fb-sliders" });
+  private readonly sampled = h("div", { class: "fb-note" });
+  private readonly table = new Table();
+  private readonly numbers: HTMLDetailsElement;
+  private readonly window = h("div", { class: "fb-row" });
+  private readonly copied: HTMLElement;
+  private readonly editor: Editor | null;
+  private shape = "";
+  private axes: Axes = axesOf([]);
+  /** Where the picture is along the axes it does not show, and where the table begins. */
+  private readonly places = new Map<number, number>();
+  private from = [0, 0];
+  private asked = "";
 
-export function valueView(value: Value, places: Places, redraw: () => void, gradient = false): HTMLElement[] {
-  const parts: HTMLElement[] = [];
+  constructor(
+    private readonly store: Store,
+    private readonly ref: Ref,
+    private readonly send: (message: ToKernel) => void,
+    private readonly options: { gradient: boolean; edit: boolean },
+  ) {
+    this.editor = options.edit ? new Editor(store, ref, send) : null;
+    const copied = button("Copy as NumPy", "copy as NumPy", () => this.copy(copied), { class: "fb-inline" });
+    this.copied = h("div", { class: "fb-row" }, copied);
+    this.numbers = h("details", {}, h("summary", {}, "numbers"), this.window, this.table.root);
+    this.numbers.addEventListener("toggle", () => this.update());
+    this.root.append(this.summary, this.heat.root, this.sliders, this.sampled, this.numbers, this.copied, this.editor?.root ?? "");
+  }
+
+  /** Show what is known now. */
+  update(): void {
+    const value = this.store.value(this.ref);
+    if (!value) {
+      const outputs = this.store.nodes[this.ref.node]?.outputs.length ?? 0;
+      this.summary.replaceChildren(h("div", { class: "fb-note" }, outputs ? "This value was not kept." : "It has no output."));
+    } else {
+      this.summary.replaceChildren(...summary(value, this.options.gradient));
+      this.prepare(value);
+    }
+    const count = value?.sample?.data.length ?? 0;
+    for (const each of [this.heat.root, this.sliders, this.sampled, this.numbers]) {
+      each.hidden = count < 2;
+    }
+    this.numbers.hidden ||= value?.sample?.every !== undefined && !this.store.live; // too few to be side by side
+    this.copied.hidden = count === 0;
+    if (value && count > 1) {
+      this.elements(value);
+    }
+    this.editor?.update();
+  }
+
+  /** Sliders and fields stay the same while the shape does, so that they can be dragged. */
+  private prepare(value: Value): void {
+    const shape = `${value.shape}`;
+    if (shape === this.shape) {
+      return;
+    }
+    this.shape = shape;
+    this.axes = axesOf(value.shape);
+    this.places.clear();
+    this.from = [0, 0];
+    this.sliders.replaceChildren(...this.axes.others.map((axis) => this.slider(axis, value.shape[axis]!)));
+    const begin = (which: number, axis: number, name: string): HTMLElement | string => {
+      const size = value.shape[axis] ?? 1;
+      if (axis < 0 || size <= (which ? COLUMNS : ROWS)) {
+        return "";
+      }
+      const field = h("input", { type: "number", min: 0, max: size - 1, value: 0, "aria-label": `${name} from` });
+      field.addEventListener("input", () => {
+        this.from[which] = Math.max(0, Math.min(size - 1, Number(field.value) || 0));
+        this.update();
+      });
+      return h("label", {}, `${name} from `, field, ` of ${size}`);
+    };
+    this.window.replaceChildren(begin(0, this.axes.rows, "rows"), begin(1, this.axes.columns, "columns"));
+  }
+
+  private slider(axis: number, size: number): HTMLElement {
+    const input = h("input", { type: "range", min: 0, max: size - 1, value: 0, "aria-label": `axis ${axis}` });
+    const text = h("span", { class: "fb-mono" }, "0");
+    input.addEventListener("input", () => {
+      this.places.set(axis, Number(input.value));
+      text.textContent = input.value;
+      this.update();
+    });
+    return h("div", { class: "fb-row" }, h("span", {}, `axis ${axis}`), input, text);
+  }
+
+  private elements(value: Value): void {
+    const { store, ref, axes } = this;
+    const read = reader(value, store.partsOf(ref));
+    const size = (axis: number): number => value.shape[axis] ?? 1;
+    const base = value.shape.map((_, axis) => this.places.get(axis) ?? 0);
+    const rows = spread(size(axes.rows), PIXELS);
+    const columns = spread(size(axes.columns), value.shape.length === 1 ? 4 * PIXELS : PIXELS);
+    const exact = this.heat.draw(value, axes, rows, columns, base, read);
+    const missing = exact ? null : this.slices(value, base, rows, columns);
+    const wanted = (this.numbers.open ? this.draw(value, base, read) : null) ?? missing;
+    this.tell(value, exact && rows.stride === 1 && columns.stride === 1);
+    if (wanted) {
+      this.ask(wanted);
+    }
+  }
+
+  private draw(value: Value, base: number[], read: Reader): number[][] | null {
+    const { axes, store } = this;
+    const rows = axes.rows < 0 ? { start: 0, stride: 1, count: 1 } : window(value, axes.rows, this.from[0]!, ROWS, store.live);
+    const columns = window(value, axes.columns, this.from[1]!, COLUMNS, store.live);
+    const at = (row: number, column: number): number[] =>
+      base.map((place, axis) => (axis === axes.rows ? row : axis === axes.columns ? column : place));
+    let exact = true;
+    const edit = this.editor && !this.editor.barred ? this.editor : null;
+    this.table.draw({
+      rows,
+      columns,
+      read: (row, column) => {
+        const found = read(at(row, column));
+        exact &&= found.exact;
+        return found;
+      },
+      edit: edit && ((row, column, text) => edit.set(text, at(row, column))),
+    });
+    return exact ? null : this.slices(value, base, rows, columns);
+  }
+
+  private slices(value: Value, base: readonly number[], rows: Range, columns: Range): number[][] {
+    return value.shape.map((size, axis) => {
+      const range = axis === this.axes.rows ? rows : axis === this.axes.columns ? columns : null;
+      if (range) {
+        return [range.start, Math.min(size, range.start + range.stride * range.count), range.stride];
+      }
+      return axis === this.axes.channel ? [0, size, 1] : [base[axis]!, base[axis]! + 1, 1];
+    });
+  }
+
+  /** Ask a kernel for what is not here; once for the same. */
+  private ask(slices: number[][]): void {
+    const key = JSON.stringify([slices, this.store.status.position, this.store.edited?.seconds]);
+    if (this.store.live && key !== this.asked) {
+      this.asked = key;
+      this.send({ type: "inspect", ...this.ref, slices });
+    }
+  }
+
+  private tell(value: Value, whole: boolean): void {
+    const sample = value.sample!;
+    const words = whole ? "" : described(sample, value.shape);
+    const error = sample.error ? `; others differ from the nearest kept by at most ${number(sample.error, 3)}` : "";
+    this.sampled.textContent = words && `${words}${error}`;
+    this.sampled.hidden = !words;
+  }
+
+  private copy(control: HTMLElement): void {
+    const value = this.store.value(this.ref);
+    if (value?.sample) {
+      void copy(asNumpy(value, value.sample));
+      control.textContent = "copied";
+      setTimeout(() => (control.textContent = "copy as NumPy"), 1500);
+    }
+  }
+}
+
+function summary(value: Value, gradient: boolean): HTMLElement[] {
   const size = value.shape.reduce((a, b) => a * b, 1);
+  const of = h("div", { class: "fb-note fb-mono" }, `${value.dtype} ${shapeText(value.shape)} · ${plural(size, "element")} · ${bytes(size * itemSize(value.dtype))}`);
+  if (value.set) {
+    of.append(" · ", h("b", { class: "fb-set" }, "set by you"));
+  }
   if (size === 1) {
-    parts.push(h("div", { class: "fb-quote fb-code" }, value.text.replaceAll("-", "−")));
-    return parts;
+    return [of, h("div", { class: "fb-quote fb-code" }, value.text.replaceAll("-", "−"))];
   }
-  parts.push(statistics(value.statistics));
-  if (value.histogram) {
-    parts.push(histogram(value.histogram, gradient), bounds(value.histogram));
-  }
-  if (value.sample && value.sample.data.length > 1) {
-    parts.push(...elements(value, value.sample, places, redraw));
-  }
-  return parts;
+  const shown = [of, statistics(value.statistics)];
+  return value.histogram ? [...shown, histogram(value.histogram, gradient), bounds(value.histogram)] : shown;
+}
+
+function itemSize(dtype: string): number {
+  return Math.max(1, Number(/\d+$/.exec(dtype)?.[0] ?? 8) / 8);
 }
 
 function statistics(found: Statistics): HTMLElement {
@@ -49,8 +217,8 @@ function histogram(found: Histogram, gradient: boolean): HTMLElement {
   const most = Math.max(...found.counts, 1);
   const width = 100 / found.counts.length;
   const bars = [...found.counts].map((count, index) => {
-    const height = (count / most) * 60;
-    return s("rect", { x: index * width + 0.12, y: 64 - Math.max(height, count ? 1 : 0), width: width - 0.24, height: Math.max(height, count ? 1 : 0) });
+    const height = Math.max((count / most) * 60, count ? 1 : 0);
+    return s("rect", { x: index * width + 0.12, y: 64 - height, width: width - 0.24, height });
   });
   const svg = s("svg", { viewBox: "0 0 100 64", preserveAspectRatio: "none", class: `fb-hist${gradient ? " fb-of-grad" : ""}` }, ...bars);
   svg.setAttribute("role", "img");
@@ -61,105 +229,4 @@ function histogram(found: Histogram, gradient: boolean): HTMLElement {
 function bounds(found: Histogram): HTMLElement {
   const middle = found.sampled ? "histogram of a sample" : "";
   return h("div", { class: "fb-axis" }, h("span", {}, number(found.low, 3)), h("span", {}, middle), h("span", {}, number(found.high, 3)));
-}
-
-function elements(value: Value, sample: Sample, places: Places, redraw: () => void): HTMLElement[] {
-  const parts: HTMLElement[] = [];
-  const shown = picture(sample, places);
-  parts.push(heatMap(shown, value.statistics));
-  for (const axis of axesOf(sample.shape).others) {
-    parts.push(slider(sample, axis, places, redraw));
-  }
-  const words = described(sample, value.shape);
-  const error = sample.error ? `; others differ from the nearest kept by at most ${number(sample.error, 3)}` : "";
-  if (words) {
-    parts.push(h("div", { class: "fb-note" }, `${words}${error}`));
-  }
-  parts.push(numbers(shown, value, sample));
-  return parts;
-}
-
-function slider(sample: Sample, axis: number, places: Places, redraw: () => void): HTMLElement {
-  const place = places.get(axis) ?? 0;
-  const input = h("input", { type: "range", min: 0, max: sample.shape[axis]! - 1, value: place, "aria-label": `axis ${axis}` });
-  input.addEventListener("input", () => {
-    places.set(axis, Number(input.value));
-    redraw();
-  });
-  const index = sample.starts[axis]! + sample.strides[axis]! * place;
-  return h("div", { class: "fb-row" }, h("span", {}, `axis ${axis}`), input, h("span", { class: "fb-mono" }, String(index)));
-}
-
-/** Blue below zero, orange above, white at zero; for values of one sign from pale to full. */
-function heatMap(shown: Picture, found: Statistics): HTMLElement {
-  const { rows, columns } = shown;
-  const canvas = h("canvas", { class: "fb-heat", width: columns, height: rows, role: "img" });
-  canvas.setAttribute("aria-label", `heat map, ${rows} by ${columns}`);
-  const context = canvas.getContext("2d")!;
-  const image = context.createImageData(columns, rows);
-  const span = Math.max(Math.abs(found.min ?? 0), Math.abs(found.max ?? 0)) || 1;
-  for (let row = 0; row < rows; row += 1) {
-    for (let column = 0; column < columns; column += 1) {
-      const value = shown.at(row, column);
-      const color = Number.isFinite(value) ? diverging(value / span) : Number.isNaN(value) ? [207, 34, 46] : [130, 80, 223];
-      image.data.set([...color, 255], 4 * (row * columns + column));
-    }
-  }
-  context.putImageData(image, 0, 0);
-  canvas.style.height = `${Math.round(Math.min(190, Math.max(rows === 1 ? 22 : 60, (308 * rows) / columns)))}px`;
-  return canvas;
-}
-
-const STOPS: [number, number, number][] = [
-  [33, 102, 172],
-  [103, 169, 207],
-  [247, 247, 247],
-  [244, 165, 92],
-  [201, 90, 30],
-];
-
-/** A colour for −1 … 1. */
-export function diverging(value: number): [number, number, number] {
-  const place = Math.min(1, Math.max(-1, value)) * 2 + 2;
-  const low = Math.min(3, Math.floor(place));
-  const [from, to, share] = [STOPS[low]!, STOPS[low + 1]!, place - low];
-  return from.map((each, index) => Math.round(each + (to[index]! - each) * share)) as [number, number, number];
-}
-
-function numbers(shown: Picture, value: Value, sample: Sample): HTMLElement {
-  const details = h("details", {}, h("summary", {}, "numbers"));
-  details.addEventListener("toggle", () => {
-    if (details.open && details.childElementCount === 1) {
-      details.append(table(shown), copyButton(value, sample));
-    }
-  });
-  return details;
-}
-
-function table(shown: Picture): HTMLElement {
-  const columns = Math.min(shown.columns, MAX_COLUMNS);
-  const rows = Math.min(shown.rows, MAX_ROWS);
-  const cells = (row: number): HTMLElement[] =>
-    Array.from({ length: columns }, (_, column) => h("td", {}, exact(shown.at(row, column))));
-  const head = h("tr", {}, h("th", {}), ...Array.from({ length: columns }, (_, each) => h("th", {}, String(shown.columnIndex(each)))));
-  const body = Array.from({ length: rows }, (_, row) => h("tr", {}, h("th", {}, String(shown.rowIndex(row))), ...cells(row)));
-  const cut = rows < shown.rows || columns < shown.columns;
-  const note = cut ? h("div", { class: "fb-note" }, `the first ${rows} × ${columns} of ${shown.rows} × ${shown.columns}`) : null;
-  return h("div", {}, h("div", { class: "fb-table", tabindex: 0 }, h("table", {}, head, ...body)), note);
-}
-
-/** A float32 with as many digits as tell it from its neighbours. */
-function exact(value: number): string {
-  return Number.isNaN(value) ? "nan" : Number.isFinite(value) ? String(Number(value.toPrecision(9))).replace("-", "−") : value > 0 ? "inf" : "−inf";
-}
-
-function copyButton(value: Value, sample: Sample): HTMLElement {
-  const copy = (): void => void navigator.clipboard?.writeText(asNumpy(value, sample));
-  return button("copy as NumPy", "copy as NumPy", copy, { class: "fb-link" });
-}
-
-/** Python that makes the array (of a sample: what was kept). */
-export function asNumpy(value: Value, sample: Sample): string {
-  const text = [...sample.data].map((each) => (Number.isNaN(each) ? "np.nan" : Number.isFinite(each) ? String(each) : each > 0 ? "np.inf" : "-np.inf"));
-  return `np.array([${text.join(", ")}], dtype="${value.dtype}").reshape(${shapeText(sample.shape)})`;
 }

@@ -2,30 +2,33 @@
 
 import type { Host } from "../host";
 import { type Engine, Layouter } from "../layout/layouter";
-import { type Box, outline } from "../model/outline";
+import type { Box } from "../model/outline";
 import type { Scope } from "../model/scopes";
-import { reach, search } from "../model/search";
 import { Store } from "../model/store";
 import { PROTOCOL, type ToKernel } from "../protocol";
-import { Canvas, within } from "./canvas";
-import { button, eachFrame, h } from "./dom";
+import { BreakpointList } from "./breakpoints";
+import { Canvas } from "./canvas";
+import { Changes } from "./changes";
+import { eachFrame, h } from "./dom";
+import { ExportMenu } from "./exports";
+import { Finder } from "./finder";
 import { Inspector } from "./inspector";
-import { type Key, helpOf, listen } from "./keys";
-import { legend, type Marks, paint } from "./paint";
+import { helpOf, listen } from "./keys";
+import { keysOf } from "./keymap";
+import { CellLink } from "./link";
+import { Notices } from "./notices";
+import { legend, paint } from "./paint";
+import { nodeOf, Scene } from "./scene";
+import { Size } from "./size";
+import { StoryWalk } from "./storywalk";
 import { addStyle } from "./style";
 import { followTheme } from "./theme";
 import { Timeline } from "./timeline";
 import { Toolbar } from "./toolbar";
-import { nearest } from "./walk";
-
-/** Boxes to begin with: what can be read at once. And at most: what can be laid out in no time. */
-const FIRST = 40;
-const MOST = 300;
-/** Smaller than this no text can be read. */
-const READABLE = 0.62;
+import { Training } from "./training";
 
 export interface Options {
-  /** The view has the page for itself: the wheel zooms it, wherever the focus is. */
+  /** The view has the page for itself: the wheel zooms it, wherever the focus is, and it is as high as the page. */
   alone: boolean;
 }
 
@@ -34,16 +37,15 @@ export class View {
   readonly canvas: Canvas;
   readonly layouter: Layouter;
   readonly root = h("div", { class: "fb-view", tabindex: 0, role: "application", "aria-label": "flowbook graph" });
+  readonly toolbar: Toolbar;
+  readonly finder: Finder;
+  private readonly scene: Scene;
+  private readonly size: Size;
+  private readonly link: CellLink;
   private readonly inspector: Inspector;
   private readonly timeline: Timeline;
-  private readonly toolbar: Toolbar;
-  private readonly notices = h("div", { class: "fb-notices", role: "alert" });
-  private open = new Set<Scope>();
-  private marks: Marks = { hits: new Set(), reached: new Set() };
-  private hits: number[] = [];
-  private hit = -1;
-  private across = true;
-  private round = 0;
+  private readonly training: Training;
+  private opened = new Map<string, boolean>();
   private help: HTMLElement | null = null;
   private readonly ends: (() => void)[] = [];
   private readonly repaint = eachFrame(() => this.paint());
@@ -56,32 +58,42 @@ export class View {
     options: Options,
   ) {
     const { store } = this;
+    const send = (message: ToKernel): void => this.send(message);
+    const reveal = (node: number): void => void this.reveal(node);
     this.layouter = new Layouter(engine);
     this.canvas = new Canvas(store, {
       choose: (box) => this.choose(box),
       toggle: (scope) => void this.toggle(scope),
       breakpoint: (node) => this.breakpoint(node),
+      resized: () => this.size.changed(),
     });
-    this.inspector = new Inspector(store, (node) => void this.reveal(node));
-    const go = (position: number): void => this.send({ type: "run_to", position });
-    this.timeline = new Timeline(store, (node) => void this.reveal(node), go);
-    this.toolbar = new Toolbar(store, {
-      send: (message) => this.send(message),
-      play: () => this.play(),
-      find: (text, way) => this.find(text, way),
+    this.size = new Size(this.root, store, this.canvas, options.alone);
+    this.scene = new Scene(store, this.canvas, this.layouter, () => this.paint(), this.size);
+    this.finder = new Finder(store, reveal, this.repaint);
+    this.link = new CellLink(this.root, store, (command) => this.command(command));
+    this.inspector = new Inspector(store, { reveal, send, visit: (node) => this.link.visit(node) });
+    this.timeline = new Timeline(store, (node) => this.visit(node), (position) => send({ type: "run_to", position }));
+    this.training = new Training(store, () => send({ type: "interrupt" }));
+    const breakpoints = new BreakpointList(store, send, reveal);
+    const exports = new ExportMenu(store, this.canvas, send);
+    this.toolbar = new Toolbar(store, { send, play: () => this.play(), find: (text, way) => this.finder.find(text, way) }, {
       fit: () => this.canvas.fit(),
       help: () => this.toggleHelp(),
       look: () => store.tell("look"),
-    });
-    this.canvas.root.append(this.notices);
-    this.root.append(this.toolbar.root, this.canvas.root, this.inspector.root, this.timeline.root);
+    }, breakpoints.popover, exports.popover);
+    const notices = new Notices(store);
+    const changes = new Changes(store, reveal, this.repaint);
+    const story = new StoryWalk(store, reveal);
+    this.canvas.root.append(changes.root, notices.root, story.root);
+    const below = h("div", { class: "fb-below" }, this.timeline.root, this.training.root);
+    this.root.append(this.toolbar.root, this.canvas.root, this.inspector.root, below);
     home.append(this.root);
     addStyle(this.root);
     this.canvas.camera.listen((event) => options.alone || event.ctrlKey || this.root.contains(document.activeElement));
-    listen(this.root, this.keys());
+    listen(this.root, keysOf(this));
     this.subscribe();
-    const redraw = (): void => this.timeline.redraw();
-    this.ends.push(followTheme(this.root, redraw), host.onMessage((message) => store.receive(message)));
+    const redraw = (): void => [this.timeline, this.training].forEach((each) => each.redraw());
+    this.ends.push(followTheme(this.root, redraw), host.onMessage((message) => this.receive(message)), this.watch());
     this.send({ type: "hello", protocol: PROTOCOL });
   }
 
@@ -91,65 +103,71 @@ export class View {
   }
 
   send(message: ToKernel): void {
-    this.host.send(message);
+    if (!this.store.ended) {
+      this.host.send(message);
+    }
+  }
+
+  private receive(message: Parameters<Store["receive"]>[0]): void {
+    if (message.type === "graph") {
+      this.opened = this.scene.opened; // of the graph that goes
+    }
+    this.store.receive(message);
   }
 
   private subscribe(): void {
     const { store } = this;
     store.on("graph", () => void this.begin());
-    for (const topic of ["states", "values", "selection", "look", "breakpoints", "lit", "run"] as const) {
+    for (const topic of ["states", "values", "selection", "look", "breakpoints", "lit", "run", "story"] as const) {
       store.on(topic, this.repaint);
     }
-    for (const topic of ["states", "values", "selection", "run", "graph"] as const) {
+    for (const topic of ["states", "values", "selection", "run", "graph", "story"] as const) {
       store.on(topic, this.reinspect);
     }
     for (const topic of ["graph", "run"] as const) {
       store.on(topic, () => this.timeline.update());
     }
-    store.on("states", () => this.follow());
+    for (const topic of ["run", "selection"] as const) {
+      store.on(topic, () => this.size.changed());
+    }
+    store.on("states", () => this.scene.follow(store.status.next));
     store.on("selection", () => this.timeline.redraw());
-    store.on("notice", () => this.notice());
+  }
+
+  /** Tell the kernel when nobody can see the view any more, and when somebody can again. */
+  private watch(): () => void {
+    let [near, visible] = [true, true];
+    const tell = (): void => {
+      const now = near && document.visibilityState === "visible";
+      if (now !== visible) {
+        visible = now;
+        this.send({ type: "watch", visible });
+      }
+    };
+    const observer = new IntersectionObserver((entries) => {
+      near = entries.at(-1)!.isIntersecting;
+      tell();
+    });
+    observer.observe(this.root);
+    document.addEventListener("visibilitychange", tell);
+    return () => {
+      observer.disconnect();
+      document.removeEventListener("visibilitychange", tell);
+    };
   }
 
   // ---------------------------------------------------------------------------------------------- the picture
 
   private async begin(): Promise<void> {
-    this.open = this.store.tree.open(FIRST);
-    this.across = await this.direction();
-    await this.show();
-    this.canvas.fit(0.72);
+    this.size.changed();
+    await this.scene.begin(this.opened);
+    this.size.changed();
     this.root.dataset["fbReady"] = "true";
     performance.mark("flowbook ready");
   }
 
-  /** Across, as one reads, unless the picture is so long that it is larger from top to bottom. It stays that way. */
-  private async direction(): Promise<boolean> {
-    const { camera } = this.canvas;
-    const shown = outline(this.store.tree, this.open);
-    const across = await this.layouter.layout(shown, true);
-    const scale = camera.fitting(across.width, across.height);
-    if (scale > 0.8) {
-      return true;
-    }
-    const down = await this.layouter.layout(shown, false);
-    return scale >= camera.fitting(down.width, down.height);
-  }
-
-  /** Lay out what is open now. A layout that comes too late is not shown. */
-  private async show(): Promise<boolean> {
-    const round = (this.round += 1);
-    const shown = outline(this.store.tree, this.open);
-    const layout = await this.layouter.layout(shown, this.across);
-    if (round !== this.round) {
-      return false;
-    }
-    this.canvas.show(shown, layout);
-    this.paint();
-    return true;
-  }
-
   private paint(): void {
-    paint(this.canvas, this.store, this.marks);
+    paint(this.canvas, this.store, this.finder.marks);
     this.toolbar.update();
     this.timeline.position();
     const entries = legend(this.store).map(([color, text]) => {
@@ -160,232 +178,118 @@ export class View {
     this.timeline.legend.replaceChildren(...entries);
   }
 
-  /** Open or close a scope; it stays where it is on the screen. */
   private async toggle(scope: Scope): Promise<void> {
-    const before = this.screen(scope);
     this.root.focus({ preventScroll: true }); // the card that had it is about to go
-    if (this.open.has(scope)) {
-      this.open.delete(scope);
-    } else {
-      this.openAround(scope);
-    }
-    if (await this.show()) {
-      const after = this.screen(scope);
-      if (before && after) {
-        this.canvas.camera.pan(before.x - after.x, before.y - after.y);
-      }
-      const place = this.canvas.layout?.scopes.get(scope.id);
-      if (place) {
-        this.canvas.camera.reveal(place);
-      }
-    }
-  }
-
-  private openAround(scope: Scope): void {
-    for (let each: Scope | null = scope; each; each = each.parent) {
-      this.open.delete(each);
-      this.open.add(each); // last: what was opened last closes last
-    }
-    let boxes = outline(this.store.tree, this.open).boxes.length;
-    for (const each of [...this.open]) {
-      if (boxes <= MOST) {
-        break;
-      }
-      if (each !== this.store.tree.root && !within(scope, each)) {
-        this.open.delete(each);
-        boxes = outline(this.store.tree, this.open).boxes.length;
-      }
-    }
-  }
-
-  private screen(scope: Scope): { x: number; y: number } | null {
-    const { camera, layout } = this.canvas;
-    const place = layout?.scopes.get(scope.id) ?? layout?.boxes.get(`s${scope.id}`);
-    return place ? { x: place.x * camera.scale + camera.x, y: place.y * camera.scale + camera.y } : null;
+    await this.scene.toggle(scope);
   }
 
   // ---------------------------------------------------------------------------------------------- choosing
 
   private choose(box: Box): void {
-    this.select(box.node >= 0 ? box.node : box.members[0]!);
+    this.visit(nodeOf(box), false);
     this.root.focus({ preventScroll: true });
   }
 
-  private select(node: number | null): void {
-    this.marks = { ...this.marks, reached: new Set() };
+  /** The reader wants this very node: its cell is shown, too. */
+  private visit(node: number, move = true): void {
+    this.link.visit(node);
+    if (move) {
+      void this.reveal(node);
+    } else {
+      this.select(node);
+    }
+  }
+
+  select(node: number | null): void {
+    this.finder.mark({ reached: new Set() });
     this.store.select(node);
     this.send({ type: "select", node });
-    this.repaint();
   }
 
-  /** Choose a node and bring it into sight, opening the scopes it is in. */
   private async reveal(node: number): Promise<void> {
-    const hidden = this.store.tree.hiding(node, this.open);
     this.select(node);
-    if (hidden) {
-      this.openAround(this.store.tree.around[node]!);
-      await this.show();
-    }
-    const place = this.canvas.layout?.boxes.get(this.boxOf(node)?.key ?? "");
-    const { camera } = this.canvas;
-    if (place && camera.scale < READABLE) {
-      camera.zoom(1 / camera.scale);
-      camera.centre(place.x + place.width / 2, place.y + place.height / 2);
-    } else if (place) {
-      camera.reveal(place);
+    await this.scene.reveal(node);
+  }
+
+  walk(dx: number, dy: number): void {
+    const found = this.scene.walk(this.store.selected, dx, dy);
+    if (found !== null) {
+      this.select(found);
+      this.scene.follow(found);
     }
   }
 
-  private boxOf(node: number): Box | undefined {
-    return this.canvas.outline?.place[node];
-  }
-
-  private walk(dx: number, dy: number): void {
-    const { outline: shown, layout } = this.canvas;
-    if (!shown || !layout) {
-      return;
-    }
-    const from = this.store.selected === null ? undefined : this.boxOf(this.store.selected);
-    const found = from ? nearest(shown, layout, from, dx, dy) : shown.boxes[0];
-    if (found) {
-      this.select(found.node >= 0 ? found.node : found.members[0]!);
-      this.canvas.camera.reveal(layout.boxes.get(found.key)!);
-    }
-  }
-
-  private enter(): void {
-    const box = this.store.selected === null ? undefined : this.boxOf(this.store.selected);
+  /** Open the chosen scope, or show the cell of the chosen node. */
+  enter(): void {
+    const { selected } = this.store;
+    const box = selected === null ? undefined : this.scene.box(selected);
     if (box?.scope) {
       void this.toggle(box.scope);
+    } else if (selected !== null) {
+      this.link.visit(selected);
     }
   }
 
-  private closeScope(): void {
-    const box = this.store.selected === null ? undefined : this.boxOf(this.store.selected);
+  closeScope(): void {
+    const box = this.store.selected === null ? undefined : this.scene.box(this.store.selected);
     if (box && box.around !== this.store.tree.root) {
       void this.toggle(box.around);
     }
   }
 
-  private reach(up: boolean): void {
-    const { store } = this;
-    if (store.selected !== null) {
-      const inputs = (node: number): number[] =>
-        store.nodes[node]!.inputs.flatMap((each) => (each !== null && typeof each === "object" ? [each.node] : []));
-      const next = up ? inputs : (node: number): number[] => store.readers[node]!;
-      this.marks = { ...this.marks, reached: reach(store.selected, next) };
-      this.repaint();
-    }
-  }
-
-  private find(text: string, way: number): string {
-    const found = search(this.store.nodes, text);
-    if (found === null) {
-      return "no regex";
-    }
-    if (way === 0 || found.length !== this.hits.length) {
-      this.hits = found;
-      this.hit = -1;
-    }
-    this.marks = { ...this.marks, hits: new Set(found) };
-    this.repaint();
-    if (way && found.length) {
-      this.hit = this.hit < 0 && way < 0 ? found.length - 1 : (this.hit + way + found.length) % found.length;
-      void this.reveal(found[this.hit]!);
-    }
-    return text.trim() ? `${this.hit >= 0 ? `${this.hit + 1}/` : ""}${found.length}` : "";
-  }
-
   // ---------------------------------------------------------------------------------------------- the run
 
-  /** Keep the next node in sight. */
-  private follow(): void {
-    const { next } = this.store.status;
-    const place = next === undefined ? undefined : this.canvas.layout?.boxes.get(this.boxOf(next)?.key ?? "");
-    if (place) {
-      this.canvas.camera.reveal(place);
-    }
-  }
-
-  private play(): void {
+  play(): void {
     this.send({ type: this.store.status.mode === "running" ? "pause" : "continue" });
   }
 
-  private breakpoint(node: number): void {
+  breakpoint(node: number): void {
     const known = this.store.breakpoints.find((each) => each.nodes.length === 1 && each.nodes[0] === node);
-    this.send(known ? { type: "clear_breakpoint", id: known.id } : { type: "set_breakpoint", pattern: this.store.nodes[node]!.name, when: null });
+    this.send(known ? { type: "clear_breakpoint", id: known.id } : { type: "set_breakpoint", pattern: literal(this.store.nodes[node]!.name), when: null });
   }
 
-  private notice(): void {
-    const { notices } = this.store;
-    const drawn = notices.slice(-3).map((each) => {
-      const close = button("Dismiss", "✕", () => {
-        notices.splice(notices.indexOf(each), 1);
-        this.notice();
-      });
-      return h("div", { class: `fb-notice fb-${each.level}` }, h("span", {}, each.text), close);
-    });
-    this.notices.replaceChildren(...drawn);
+  /** What a host's menus and palette ask for. */
+  private command(type: string): void {
+    const moves = ["step", "back", "over", "into", "out", "continue", "pause", "stop", "restart", "undo"] as const;
+    const move = moves.find((each) => each === type);
+    if (move) {
+      this.send({ type: move });
+    } else if (type === "fit") {
+      this.canvas.fit();
+    } else if (type === "find") {
+      this.toolbar.search.focus();
+    }
   }
 
-  private escape(): void {
+  escape(): void {
     if (this.help) {
       this.toggleHelp();
-    } else if (document.activeElement === this.toolbar.search || this.marks.hits.size || this.marks.reached.size) {
+    } else if (this.toolbar.close()) {
+      this.root.focus({ preventScroll: true });
+    } else if (document.activeElement === this.toolbar.search || this.finder.active) {
       this.toolbar.search.value = "";
-      this.find("", 0);
-      this.marks = { hits: new Set(), reached: new Set() };
-      this.repaint();
+      this.finder.find("", 0);
+      this.finder.mark({ hits: new Set(), reached: new Set() });
       this.root.focus({ preventScroll: true });
     } else {
       this.select(null);
     }
   }
 
-  private toggleHelp(): void {
+  toggleHelp(): void {
     if (this.help) {
       this.help.remove();
       this.help = null;
       this.root.focus({ preventScroll: true });
     } else {
-      this.help = helpOf(this.keys(), () => this.toggleHelp());
+      this.help = helpOf(keysOf(this), () => this.toggleHelp());
       this.root.append(this.help);
       this.help.querySelector<HTMLElement>("[role=dialog]")?.focus();
     }
   }
+}
 
-  private keys(): Key[] {
-    const move = (type: "step" | "back" | "over" | "into" | "out" | "restart" | "stop") => () => this.send({ type });
-    const { camera } = this.canvas;
-    const selected = (act: (node: number) => void) => () => this.store.selected !== null && act(this.store.selected);
-    return [
-      { keys: ["ArrowRight"], shown: "→", does: "along an edge, or to the right", act: () => this.walk(1, 0) },
-      { keys: ["ArrowLeft"], shown: "←", does: "back along an edge, or to the left", act: () => this.walk(-1, 0) },
-      { keys: ["ArrowUp"], shown: "↑", does: "to the node above", act: () => this.walk(0, -1) },
-      { keys: ["ArrowDown"], shown: "↓", does: "to the node below", act: () => this.walk(0, 1) },
-      { keys: ["Enter"], shown: "Enter", does: "open a closed scope", act: () => this.enter() },
-      { keys: ["c", "Backspace"], shown: "c", does: "close the scope around", act: () => this.closeScope() },
-      { keys: ["]", "F10"], shown: "] F10", does: "step", act: move("step") },
-      { keys: ["[", "Shift+F10"], shown: "[ Shift+F10", does: "step back", act: move("back") },
-      { keys: ["o"], shown: "o", does: "step over the scope", act: move("over") },
-      { keys: ["F11"], shown: "F11", does: "into the body of a node", act: move("into") },
-      { keys: ["Shift+F11"], shown: "Shift+F11", does: "out of the body", act: move("out") },
-      { keys: ["Home"], shown: "Home", does: "to the start", act: move("restart") },
-      { keys: ["End"], shown: "End", does: "to the end", act: move("stop") },
-      { keys: ["Space", "F9"], shown: "Space F9", does: "play, pause", act: () => this.play() },
-      { keys: ["r"], shown: "r", does: "run to the chosen node", act: selected((node) => this.send({ type: "run_to", node })) },
-      { keys: ["b"], shown: "b", does: "breakpoint on the node", act: selected((node) => this.breakpoint(node)) },
-      { keys: ["u"], shown: "u", does: "all it depends on", act: () => this.reach(true) },
-      { keys: ["d"], shown: "d", does: "all that depends on it", act: () => this.reach(false) },
-      { keys: ["/"], shown: "/", does: "find", act: () => this.toolbar.search.focus() },
-      { keys: ["n"], shown: "n", does: "next found", act: () => this.toolbar.next(1) },
-      { keys: ["N"], shown: "N", does: "previous found", act: () => this.toolbar.next(-1) },
-      { keys: ["+", "="], shown: "+", does: "larger", act: () => camera.zoom(1.25) },
-      { keys: ["-"], shown: "-", does: "smaller", act: () => camera.zoom(0.8) },
-      { keys: ["0"], shown: "0", does: "fit", act: () => this.canvas.fit() },
-      { keys: ["g"], shown: "g", does: "gradient river", act: () => this.toolbar.toggleRiver() },
-      { keys: ["?"], shown: "?", does: "these keys", act: () => this.toggleHelp() },
-      { keys: ["Escape"], shown: "Esc", does: "close, clear, choose nothing", act: () => this.escape() },
-    ];
-  }
+/** A name as a pattern that matches nothing else. */
+function literal(name: string): string {
+  return name.replaceAll(/[*?[]/g, "[$&]");
 }
