@@ -306,11 +306,12 @@ export interface Notice {
 }
 
 /**
- * A view is there, and speaks this version.
+ * A view is there, and speaks this version. `page`: a name of its own, when it may say so more than once.
  */
 export interface Hello {
   type: "hello";
   protocol: number;
+  page?: string;
 }
 
 /**

@@ -329,10 +329,11 @@ ToView = (
 
 
 class Hello(TypedDict):
-    """A view is there, and speaks this version."""
+    """A view is there, and speaks this version. ``page``: a name of its own, when it may say so more than once."""
 
     type: Literal["hello"]
     protocol: int
+    page: NotRequired[str]
 
 
 class Move(TypedDict):

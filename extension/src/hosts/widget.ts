@@ -13,15 +13,41 @@ interface Model {
   send(content: unknown): void;
 }
 
+/** Milliseconds after which a greeting is sent again. */
+const PATIENCE = 400;
+
 class WidgetHost implements Host {
+  private heard = false;
+  private timer: ReturnType<typeof setInterval> | undefined;
+
   constructor(private readonly model: Model) {}
 
   send(message: ToKernel): void {
+    if (message.type === "hello") {
+      return this.greet({ ...message, page: crypto.randomUUID() });
+    }
     this.model.send(message);
+  }
+
+  /**
+   * JupyterLab sends the first messages of a widget into the queue behind the cells that run, and later ones past it. So
+   * the greeting is sent until it is answered; the kernel answers it once.
+   */
+  private greet(message: ToKernel): void {
+    this.model.send(message);
+    this.timer = setInterval(() => (this.heard ? this.dispose() : this.model.send(message)), PATIENCE);
+  }
+
+  dispose(): void {
+    clearInterval(this.timer);
   }
 
   onMessage(listener: (message: ToView) => void): () => void {
     const receive = (message: unknown, buffers: readonly DataView[]): void => {
+      if ((message as { type?: unknown }).type === "program") {
+        return; // for the loader of another view
+      }
+      this.heard = true;
       // Another version may pack differently; what cannot be read says so instead of stopping the view.
       try {
         listener(unpack(message, buffers));
@@ -36,8 +62,10 @@ class WidgetHost implements Host {
 
 function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
   const engine = new WorkerEngine();
-  const view = new View(el, new WidgetHost(model), engine.run, { alone: false });
+  const host = new WidgetHost(model);
+  const view = new View(el, host, engine.run, { alone: false });
   return () => {
+    host.dispose();
     view.dispose();
     engine.dispose();
   };

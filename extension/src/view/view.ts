@@ -27,6 +27,9 @@ import { Timeline } from "./timeline";
 import { Toolbar } from "./toolbar";
 import { Training } from "./training";
 
+/** Milliseconds in which a run that belongs to a graph comes after it: then it is whole from the beginning. */
+const RUN_FOLLOWS = 40;
+
 export interface Options {
   /** The view has the page for itself: the wheel zooms it, wherever the focus is, and it is as high as the page. */
   alone: boolean;
@@ -159,6 +162,9 @@ export class View {
   // ---------------------------------------------------------------------------------------------- the picture
 
   private async begin(): Promise<void> {
+    if (this.size.compact && this.root.dataset["fbReady"] === undefined) {
+      await new Promise((done) => setTimeout(done, RUN_FOLLOWS));
+    }
     this.size.changed();
     await this.scene.begin(this.opened);
     this.size.changed();

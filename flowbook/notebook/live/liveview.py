@@ -26,6 +26,7 @@ class LiveView:
         self.lock = RLock()
         self.memory = Memory()
         self.channels: dict[Channel, bool] = {}  # and whether anybody can see the page
+        self._pages: set[str] = set()  # those that were told everything
 
     @property
     def visible(self) -> bool:
@@ -69,6 +70,10 @@ class LiveView:
             return
         VIEWS.met = True
         with self.lock:
+            if message.get("page") in self._pages:
+                return
+            if isinstance(message.get("page"), str):
+                self._pages.add(message["page"])
             self.channels[channel] = True
             self.looked()
             if self.memory.graph is None:

@@ -1,7 +1,8 @@
 """The widget: a view in front ends that have widgets, but not flowbook's JupyterLab extension.
 
 What travels with each widget is a few lines that ask for the view's program; a page gets it once, and nothing is
-fetched from anywhere else.
+fetched from anywhere else. They ask again until they are answered: JupyterLab sends the first messages of a widget into
+the queue behind the cells that run, and later ones past it.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import gzip
 from collections.abc import Mapping, Sequence
 from functools import cache
+from math import inf
+from time import monotonic
 from typing import Any
 
 import anywidget
@@ -21,15 +24,18 @@ from flowbook.notebook.live.liveview import LiveView
 LOADER = """const views = (globalThis.flowbookViews ??= {});
 async function load(model) {
   const program = new Promise((done) => {
+    const ask = () => model.send({ type: "program" });
+    const timer = setInterval(ask, 400);
     const receive = (message, buffers) => {
       if (message.type === "program") {
+        clearInterval(timer);
         model.off("msg:custom", receive);
         done(buffers[0]);
       }
     };
     model.on("msg:custom", receive);
+    ask();
   });
-  model.send({ type: "program" });
   const unpacked = new Blob([await program]).stream().pipeThrough(new DecompressionStream("gzip"));
   const url = URL.createObjectURL(new Blob([await new Response(unpacked).arrayBuffer()], { type: "text/javascript" }));
   return (await import(url)).default;
@@ -52,13 +58,16 @@ class ViewWidget(anywidget.AnyWidget):
         super().__init__(version=str(hash(assets.widget())))
         self._channel = _WidgetChannel(self)
         self._view = view
+        self._sent = -inf
         self.on_msg(self._received)
         view.join(self._channel)
         answer_at_once(self.comm)
 
     def _received(self, widget: Any, content: Any, buffers: Any) -> None:
         if isinstance(content, Mapping) and content.get("type") == "program":
-            self._channel.send({"type": "program"}, [_program()])
+            if monotonic() - self._sent > 10.0:  # asked again because the answer was on its way
+                self._sent = monotonic()
+                self._channel.send({"type": "program"}, [_program()])
         else:
             self._view.receive(content, self._channel)
 

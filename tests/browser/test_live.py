@@ -1,0 +1,85 @@
+"""Live views in a real JupyterLab: the kernel answers what is clicked, also while a cell runs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser.test_lab import write_notebook
+from tests.tools.lab import Lab
+
+pytestmark = pytest.mark.browser
+BUILD = Path(__file__).parents[2] / "build"
+SHOTS = BUILD / "screenshots"
+CELLS = [
+    "import numpy as np, time\nimport flowbook as fb\n%load_ext flowbook",
+    """%%flow --name net
+x = fb.placeholder(("batch", 20))
+labels = fb.placeholder(("batch",), "int64")
+hidden = fb.nn.Dense(32, activation=fb.tanh, name="layer1")(x)
+logits = fb.nn.Dense(10, name="logits")(hidden)
+loss = fb.mean(fb.sparse_softmax_cross_entropy(labels, logits))
+train = fb.train.Adam(0.01).minimize(loss)""",
+    "data = np.random.default_rng(0).normal(size=(64, 20)).astype('float32')\ntarget = np.arange(64) % 10",
+    "d = %flow debug loss train --feed x=data --feed labels=target",
+]
+BUSY = """begin, before = time.time(), d.position
+while d.position == before and time.time() < begin + 60:
+    sum(range(10000))
+print("seen while busy:", d.position - before)"""
+
+
+@pytest.fixture(params=["7.3", "7.4"])
+def kernel(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a kernel with this version of ipykernel; they answer a page in different ways."""
+    import ipykernel
+
+    if ipykernel.__version__.startswith(request.param):
+        return "python3"
+    folder = BUILD / f"ipykernel-{request.param}"
+    if not (folder / "ipykernel").is_dir():
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(folder)]
+        done = subprocess.run([*command, f"ipykernel=={request.param}.0"], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"ipykernel {request.param} cannot be installed: {done.stderr.strip()[-200:]}")
+    name = f"ipykernel-{request.param}"
+    spec = tmp_path / "share" / "kernels" / name
+    spec.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    about = {"argv": argv, "display_name": name, "language": "python", "env": {"PYTHONPATH": str(folder)}}
+    about["metadata"] = {"debugger": True}
+    (spec / "kernel.json").write_text(json.dumps(about))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "share"))
+    return name
+
+
+def test_a_click_while_a_cell_runs(tmp_path: Path, kernel: str) -> None:
+    import nbformat
+
+    path = write_notebook(tmp_path / "busy.ipynb", [*CELLS, "import ipykernel; print(ipykernel.__version__)", BUSY])
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
+    nbformat.write(notebook, path)
+    with Lab(path, timeout=60) as lab:
+        lab._in_page("window.jupyterapp.commands.execute('notebook:run-all-cells');")
+        view = lab.page.locator(".fb-view").last
+        view.locator(".fb-bar button[title^='Step (']:not([disabled])").wait_for()
+        lab.page.locator(".jp-InputPrompt").last.filter(has_text="[*]").wait_for()
+        lab.page.wait_for_timeout(500)  # the kernel has begun it
+        view.locator(".fb-bar button[title^='Step (']").click()
+        lab._in_page(
+            """
+            const end = Date.now() + 90000;
+            const kernel = panel().sessionContext.session.kernel;
+            while (kernel.status !== 'idle' && Date.now() < end) await sleep(50);
+            """
+        )
+        texts = lab.texts()
+        assert texts[-1] == "seen while busy: 1", texts
+        assert kernel == "python3" or texts[-2].startswith(kernel.removeprefix("ipykernel-")), texts
+        assert lab.failures() == [] and lab.errors == []
