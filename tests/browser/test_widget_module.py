@@ -59,8 +59,9 @@ def test_it_draws_what_the_kernel_tells_and_tells_what_was_clicked() -> None:
         page.click(".fb-bar button[title^='Step (']")
         page.click('.fb-card[aria-label^="b,"]')
         page.keyboard.press("b")
-        assert page.evaluate("window.sent") == [
-            {"type": "hello", "protocol": PROTOCOL},
+        hello, *sent = page.evaluate("window.sent")
+        assert hello.pop("page") and hello == {"type": "hello", "protocol": PROTOCOL}
+        assert sent == [
             {"type": "step"},
             {"type": "select", "node": 1},
             {"type": "set_breakpoint", "pattern": "b", "when": None},

@@ -24,7 +24,7 @@ class WidgetHost implements Host {
 
   send(message: ToKernel): void {
     if (message.type === "hello") {
-      return this.greet({ ...message, page: crypto.randomUUID() });
+      return this.greet({ ...message, page: `${Date.now()} ${Math.random()}` });
     }
     this.model.send(message);
   }
