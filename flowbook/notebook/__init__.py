@@ -9,6 +9,7 @@ from flowbook.notebook.cells import run_cell
 from flowbook.notebook.commands import debug, devices, diff, profile, reset, run, session, undo, variables
 from flowbook.notebook.export import export
 from flowbook.notebook.gradview import GradView, grad
+from flowbook.notebook.live.opening import view
 from flowbook.notebook.marks import breakpoint, watch
 from flowbook.notebook.profiling import Profile
 from flowbook.notebook.reactive import auto
@@ -35,6 +36,7 @@ __all__ = [
     "session",
     "undo",
     "variables",
+    "view",
     "watch",
     "why",
 ]

@@ -52,9 +52,15 @@ COMMANDS: dict[str, Command] = {
         (_FEED, _GRAPH, _TRACEBACK),
         (1, None),
     ),
+    "view": Command(
+        "%flow view [CELL]",
+        "the live graph of a cell, or of all cells: follows runs, shows values, times and edits",
+        (_GRAPH,),
+        (0, 1),
+    ),
     "debug": Command(
         "%flow debug FETCH [FETCH ...] [options]",
-        "a stepper at the start of the run: .step() .back() .to(name) .value(t)",
+        "a stepper at the start of the run: in the live view, and .step() .back() .to(name) .value(t)",
         (_FEED, _GRAPH, _TRACEBACK),
         (1, None),
     ),

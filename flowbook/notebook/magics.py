@@ -21,7 +21,6 @@ from flowbook.notebook.export import export
 from flowbook.notebook.frontend import FrontEnd
 from flowbook.notebook.gradview import grad
 from flowbook.notebook.live import opening, shown
-from flowbook.notebook.live.widget import ViewWidget
 from flowbook.notebook.options import OptionError, assignments, parse
 from flowbook.notebook.values import Text
 from flowbook.notebook.view import CellView
@@ -118,6 +117,9 @@ class FlowMagics(Magics):
     def _auto(self, words: list[str], options: Mapping[str, Any]) -> Any:
         return reactive.auto(words[0] if words else None, self._graph(options))
 
+    def _view(self, words: list[str], options: Mapping[str, Any]) -> Any:
+        return opening.view(words[0] if words else None, self._graph(options))
+
     def _debug(self, words: list[str], options: Mapping[str, Any]) -> Any:
         fetches, feeds, graph = self._request("debug", words, options)
         only = list(fetches.values())
@@ -126,7 +128,7 @@ class FlowMagics(Magics):
             print(stepper.where())
         else:
             view = opening.stepper_view(stepper, " ".join(words), lambda: self._names, self.front.cell_id)
-            shown.show_stepper(view, stepper.where(), ViewWidget)
+            shown.show_stepper(view, stepper.where())
         return stepper
 
     def _grad(self, words: list[str], options: Mapping[str, Any]) -> Any:

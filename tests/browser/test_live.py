@@ -83,3 +83,51 @@ def test_a_click_while_a_cell_runs(tmp_path: Path, kernel: str) -> None:
         assert texts[-1] == "seen while busy: 1", texts
         assert kernel == "python3" or texts[-2].startswith(kernel.removeprefix("ipykernel-")), texts
         assert lab.failures() == [] and lab.errors == []
+
+
+def pictures(lab: Lab, view: int) -> list[str]:
+    """What is to be seen of a view's graph: each card's marks and texts, and the texts at the edges."""
+    found: list[str] = (
+        lab.page.locator(".fb-view")
+        .nth(view)
+        .evaluate(
+            """(view) => [...view.querySelectorAll('.fb-card,.fb-label')].map((each) =>
+            [each.getAttribute('class'), each.getAttribute('aria-label'), each.textContent].join('|'))"""
+        )
+    )
+    return found
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_graph_follows_runs_and_a_step_back_restores_the_picture(tmp_path: Path, theme: str) -> None:
+    cells = [CELLS[0], CELLS[1], "%flow view net", CELLS[2], CELLS[3]]
+    cells.append("%flow run loss train --feed x=data --feed labels=target --steps 300")
+    with Lab(write_notebook(tmp_path / "live.ipynb", cells), theme=theme, width=1280, timeout=60) as lab:
+        lab.hide_sidebar()
+        lab.run_all()
+        page = lab.page
+        page.locator(".fb-view").nth(1).wait_for()
+        graph, stepper = page.locator(".fb-view").nth(0), page.locator(".fb-view").nth(1)
+        stepper.locator(".fb-bar button[title^='Step (']:not([disabled])").wait_for()
+        graph.locator(".fb-finished, .fb-released").first.wait_for()
+        assert lab.failures() == [] and lab.errors == []
+        graph.scroll_into_view_if_needed()
+        page.wait_for_timeout(500)
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / f"lab-graph-{theme}.png")
+        stepper.scroll_into_view_if_needed()
+        status = stepper.locator(".fb-status")
+        seen = [pictures(lab, 1)]
+        for position in range(1, 6):
+            stepper.locator(".fb-bar button[title^='Step (']").click()
+            status.filter(has_text=f"{position} of ").wait_for()
+            page.wait_for_timeout(150)
+            seen.append(pictures(lab, 1))
+        assert all(a != b for a, b in zip(seen, seen[1:], strict=False))
+        page.screenshot(path=SHOTS / f"lab-stepper-{theme}.png")
+        for position in range(4, -1, -1):
+            stepper.locator(".fb-bar button[title^='Step back']").click()
+            status.filter(has_text=f"{position} of ").wait_for()
+            page.wait_for_timeout(150)
+            assert pictures(lab, 1) == seen[position]
+        assert lab.errors == []

@@ -68,7 +68,6 @@ class LiveView:
             )
             self._send(channel, {"type": "notice", "level": "error", "text": text}, [])
             return
-        VIEWS.met = True
         with self.lock:
             if message.get("page") in self._pages:
                 return
@@ -124,7 +123,6 @@ class Views:
 
     def __init__(self) -> None:
         self._views: OrderedDict[str, LiveView] = OrderedDict()
-        self.met = False  # whether a page has ever opened a view of this kernel
 
     def add(self, view: LiveView) -> None:
         """Keep a view, so that pages find it; one that nobody looks at goes when there are too many."""

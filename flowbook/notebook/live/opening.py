@@ -8,12 +8,15 @@ from weakref import WeakKeyDictionary
 
 import comm
 
+from flowbook.errors import ArgumentError
+from flowbook.graph.context import get_default_graph
 from flowbook.graph.graph import Graph
 from flowbook.graph.transaction import Commit
 from flowbook.notebook.commands import session
 from flowbook.notebook.live.channels import NAME, comm_opened
 from flowbook.notebook.live.graphview import GraphView
 from flowbook.notebook.live.liveview import VIEWS
+from flowbook.notebook.live.shown import Shown
 from flowbook.notebook.live.stepping import StepperView
 from flowbook.notebook.live.watching import watch_of
 from flowbook.runtime.stepper import Stepper
@@ -45,6 +48,32 @@ def cell_view(graph: Graph, cell: str, commit: Commit) -> GraphView:
     views[cell].commit = commit
     watch_of(graph).join(views[cell])
     return views[cell]
+
+
+def view(cell: str | None = None, graph: Graph | None = None) -> Shown:
+    """The live graph: what ``cell`` made, with its surroundings, or (without a cell) the whole graph.
+
+    It follows the runs of all sessions of the graph, and the cells that change it. Raises ``ArgumentError`` when there
+    is no such cell. Without a front end that has widgets, it is shown as a line of text.
+
+    >>> import flowbook as fb
+    >>> with fb.Graph().as_default() as graph:
+    ...     _ = fb.notebook.run_cell("x = fb.constant(1.0)", {"fb": fb}, name="data")
+    ...     fb.notebook.view("data")
+    live view of cell data: 1 node
+    """
+    graph = graph if graph is not None else get_default_graph()
+    views = _cells.setdefault(graph, {})
+    names = [owner.name for owner in graph.owners if owner.nodes]
+    if cell is not None and cell not in names:
+        raise ArgumentError(f"there is no cell {cell}", hint=f"cells: {', '.join(filter(None, names)) or 'none yet'}")
+    found = views.get(cell or "")
+    if found is None:
+        found = views[cell or ""] = GraphView(graph, lambda: session(graph), cell)
+    watch_of(graph).join(found)
+    count = len(graph.owned(cell)) if cell is not None else len(graph.nodes)
+    what = f"cell {cell}" if cell is not None else "the graph"
+    return Shown(found, f"live view of {what}: {count} node{'s' * (count != 1)}")
 
 
 def follow() -> None:

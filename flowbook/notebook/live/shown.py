@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Callable
 from threading import Timer
 from typing import Any
 from uuid import uuid4
@@ -85,12 +84,33 @@ class Keeper:
         update_display(self.data, metadata=metadata, raw=True, display_id=self.display_id)  # type: ignore[no-untyped-call]
 
 
-def show_stepper(view: StepperView, text: str, widget: Callable[[LiveView], Any] | None = None) -> None:
-    """Display a stepper's view; ``widget`` makes one for front ends without the extension."""
+class Shown:
+    """A view to display: live where the front end has widgets, else its text."""
+
+    def __init__(self, view: LiveView, text: str) -> None:
+        self.view = view
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        data, metadata = bundle(self.view, self.text)
+        return {**data, **widget_of(self.view)}, metadata
+
+
+def widget_of(view: LiveView) -> dict[str, Any]:
+    """The part of an output that shows the view as a widget."""
+    from flowbook.notebook.live.widget import ViewWidget  # widgets are not loaded before one is wanted
+
+    made, _ = ViewWidget(view)._repr_mimebundle_()  # type: ignore[misc]
+    return {kind: each for kind, each in made.items() if kind != "text/plain"}
+
+
+def show_stepper(view: StepperView, text: str) -> None:
+    """Display a stepper's view; ``text`` where it cannot be."""
     data, metadata = bundle(view, text)
-    if widget is not None:
-        made, _ = widget(view)._repr_mimebundle_()
-        data.update((kind, each) for kind, each in made.items() if kind != "text/plain")
+    data.update(widget_of(view))
     display_id = uuid4().hex
     view.changed = Keeper(view, data, metadata, display_id).changed
     display(data, metadata=metadata, raw=True, display_id=display_id)  # type: ignore[no-untyped-call]

@@ -22,7 +22,6 @@ from flowbook.errors import FlowError
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Tensor
 from flowbook.notebook.live.engine import Engine
-from flowbook.notebook.live.liveview import VIEWS
 from flowbook.runtime.events import FINISHED, READY, RELEASED, RUNNING
 from flowbook.runtime.watch import WATCHES
 
@@ -164,7 +163,7 @@ class GraphWatch:
 
     def _expected(self, now: float) -> bool:
         """Whether a page is about to open a view: when all cells run, runs follow before it can."""
-        return VIEWS.met and now - self._joined < SOON
+        return now - self._joined < SOON
 
     # -------------------------------------------------------------------------------------------- on the run's thread
 

@@ -41,8 +41,10 @@ async function load(model) {
   return (await import(url)).default;
 }
 async function render({ model, el }) {
-  const view = await (views[model.get("version")] ??= load(model));
-  return view.render({ model, el });
+  const version = model.get("version");
+  // Kept when it is there, not as a promise: a view that is taken away while it loads never hears the answer.
+  views[version] ??= await load(model);
+  return views[version].render({ model, el });
 }
 export default { render };
 """
@@ -65,7 +67,7 @@ class ViewWidget(anywidget.AnyWidget):
 
     def _received(self, widget: Any, content: Any, buffers: Any) -> None:
         if isinstance(content, Mapping) and content.get("type") == "program":
-            if monotonic() - self._sent > 10.0:  # asked again because the answer was on its way
+            if monotonic() - self._sent > 1.0:  # else it was asked again because the answer is on its way
                 self._sent = monotonic()
                 self._channel.send({"type": "program"}, [_program()])
         else:
