@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { Player } from "../src/player";
-import type { States, ToKernel } from "../src/protocol";
+import type { File, States, Story, ToKernel, ToView } from "../src/protocol";
 import { recording } from "./graphs";
 
 function watched(): { send(message: ToKernel): void; last(): States } {
@@ -86,5 +86,65 @@ describe("playing", () => {
     vi.advanceTimersByTime(11);
     run.send({ type: "pause" });
     expect([run.last().mode, run.last().position]).toEqual(["paused", 3]);
+  });
+});
+
+describe("what a recording answers", () => {
+  function answers(more: ToView[] = []): { send(message: ToKernel): void; told: ToView[] } {
+    const player = new Player([...recording(), ...more], 10);
+    const told: ToView[] = [];
+    player.onMessage((message) => told.push(message));
+    player.send({ type: "hello", protocol: 1 });
+    told.length = 0;
+    return { send: (message) => player.send(message), told };
+  }
+
+  it("matches breakpoints by pattern, changes them, and says what it cannot do", () => {
+    const run = answers();
+    run.send({ type: "set_breakpoint", pattern: "a/*", when: null });
+    expect(run.told).toEqual([{ type: "breakpoints", breakpoints: [{ id: 1, pattern: "a/*", when: null, nodes: [1, 2] }] }]);
+    run.send({ type: "set_breakpoint", pattern: "loss", when: "nan", id: 1 });
+    expect(run.told.at(-1)).toEqual({ type: "breakpoints", breakpoints: [{ id: 1, pattern: "loss", when: "nan", nodes: [3] }] });
+    run.send({ type: "set_breakpoint", pattern: "loss", when: "x > 1" });
+    run.send({ type: "set_breakpoint", pattern: "nowhere", when: null });
+    expect(run.told.slice(-2).map((each) => each.type)).toEqual(["notice", "notice"]);
+  });
+
+  it("tells its story from the node that is asked about", () => {
+    const chapters = [3, 2, 1].map((node) => ({ node, text: `at ${node}` }));
+    const run = answers([{ type: "story", node: 3, text: "all", chapters }]);
+    run.send({ type: "why", node: 2 });
+    expect(run.told).toEqual([{ type: "story", node: 2, text: "all", chapters: chapters.slice(1) }]);
+    run.send({ type: "why", node: 5 });
+    expect((run.told[1] as Story).chapters).toHaveLength(3);
+  });
+
+  it("gives its timeline as trace events", () => {
+    const run = answers();
+    run.send({ type: "export", kind: "perfetto" });
+    const file = run.told[0] as File;
+    const { traceEvents } = JSON.parse(new TextDecoder().decode(file.data)) as { traceEvents: { ph: string; name: string; dur: number }[] };
+    const executions = traceEvents.filter((each) => each.ph === "X");
+    expect(executions.map((each) => each.name)).toEqual(["a/y", "a/z", "loss", "gradients/dz", "gradients/dy"]);
+    expect(executions.every((each) => each.dur === 500_000)).toBe(true);
+    expect(file.name).toBe("t.perfetto.json");
+  });
+});
+
+describe("a breakpoint with a condition", () => {
+  beforeEach(() => void vi.useFakeTimers());
+  afterEach(() => void vi.useRealTimers());
+
+  it("stops right after the node whose value is nan", () => {
+    const statistics = { min: null, max: null, mean: null, std: null, norm: null, nans: 1, infs: 0, zeros: 0, exact: true };
+    const values: ToView = { type: "values", values: [{ node: 2, output: 0, dtype: "float32", shape: [], text: "nan", statistics }] };
+    const player = new Player([...recording(), values], 10);
+    let last: States | undefined;
+    player.onMessage((message) => message.type === "states" && (last = message));
+    for (const message of [{ type: "hello", protocol: 1 }, { type: "restart" }, { type: "set_breakpoint", pattern: "*", when: "nan" }, { type: "continue" }]) {
+      player.send(message as ToKernel);
+    }
+    vi.advanceTimersByTime(200);
+    expect([last!.mode, last!.position, last!.next]).toEqual(["paused", 2, 3]);
   });
 });

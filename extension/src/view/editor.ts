@@ -22,7 +22,7 @@ export class Editor {
       event.preventDefault();
       this.set(this.field.value.trim());
     });
-    this.root.append(form, this.reason, this.result);
+    this.root.append(this.result, form, this.reason);
   }
 
   /** Why it cannot be changed now; empty when it can. */

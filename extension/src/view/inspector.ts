@@ -26,6 +26,7 @@ export class Inspector {
   /** Viewers of the chosen node's tensors: they stay while it is chosen, so what was set in them stays, too. */
   private viewers = new Map<string, ValueView>();
   private viewed = "";
+  private shown = -1;
 
   constructor(
     private readonly store: Store,
@@ -60,7 +61,8 @@ export class Inspector {
     } else {
       this.root.replaceChildren(this.header(selected, node), tabs, this.body);
     }
-    this.body.scrollTop = scrollTop;
+    this.body.scrollTop = selected === this.shown ? scrollTop : 0;
+    this.shown = selected;
   }
 
   /** Elements that are there already stay where they are, so that a slider can be dragged while values arrive. */

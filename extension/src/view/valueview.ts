@@ -43,7 +43,7 @@ export class ValueView {
     this.copied = h("div", { class: "fb-row" }, copied);
     this.numbers = h("details", {}, h("summary", {}, "numbers"), this.window, this.table.root);
     this.numbers.addEventListener("toggle", () => this.update());
-    this.root.append(this.summary, this.heat.root, this.sliders, this.sampled, this.numbers, this.copied, this.editor?.root ?? "");
+    this.root.append(this.summary, this.heat.root, this.sliders, this.sampled, this.editor?.root ?? "", this.numbers, this.copied);
   }
 
   /** Show what is known now. */
@@ -89,7 +89,7 @@ export class ValueView {
         this.from[which] = Math.max(0, Math.min(size - 1, Number(field.value) || 0));
         this.update();
       });
-      return h("label", {}, `${name} from `, field, ` of ${size}`);
+      return h("label", {}, `${name} from `, field);
     };
     this.window.replaceChildren(begin(0, this.axes.rows, "rows"), begin(1, this.axes.columns, "columns"));
   }

@@ -33,11 +33,11 @@ background:var(--fb-bg1);min-width:0}
 .fb-bar button.fb-on{color:var(--fb-bad)}
 .fb-popover{position:relative;flex:none}.fb-pop{position:absolute;top:31px;right:0;z-index:6;background:var(--fb-bg);
 border:1px solid var(--fb-line2);border-radius:8px;box-shadow:0 10px 30px #0003;padding:10px 12px;width:max-content;
-max-width:380px;display:grid;gap:6px}.fb-run .fb-pop{left:0;right:auto;width:360px}.fb-pop h4{margin:0}
+max-width:380px;display:grid;grid-template-columns:minmax(0,1fr);gap:6px}.fb-run .fb-pop{left:0;right:auto;width:360px}.fb-pop h4{margin:0}
 .fb-view .fb-pop .fb-entry{width:auto;height:auto;display:block;padding:5px 10px;margin:0 -6px;color:var(--fb-ink);border-radius:5px}
 .fb-entry span{display:flex;gap:12px;justify-content:space-between}.fb-entry i{font-style:normal;color:var(--fb-ink3)}
-.fb-entry b{font-weight:600}.fb-point{display:flex;gap:6px;align-items:center}.fb-view .fb-point input{flex:1 1 0;min-width:0;
-font:11.5px ${MONO}}.fb-point input+span+input{flex:.8 1 0}.fb-view .fb-point button{width:24px;height:22px;font:11px ${MONO}}
+.fb-entry b{font-weight:600}.fb-point{display:flex;gap:6px;align-items:center}.fb-view .fb-point input[type=text]{flex:1 1 0;min-width:0;
+font:11.5px ${MONO}}.fb-view .fb-point button{width:24px;height:22px;font:11px ${MONO}}
 .fb-view .fb-apply{background:var(--fb-accent);color:var(--fb-on-accent);border-radius:5px;padding:0 10px;height:25px;
 display:grid;place-items:center;width:auto}.fb-view .fb-point .fb-apply{width:auto;height:24px;color:var(--fb-on-accent);font:12px ${SANS}}
 .fb-view .fb-apply:disabled{opacity:.4}.fb-view .fb-inline{color:var(--fb-accent);border-radius:3px}
@@ -47,7 +47,7 @@ border-radius:13px;background:var(--fb-bg);border:1px solid var(--fb-glow);box-s
 .fb-chip button{color:var(--fb-ink)}.fb-chip button:last-child{color:var(--fb-ink3)}
 .fb-list{margin-top:6px;padding:6px 12px;background:var(--fb-bg);border:1px solid var(--fb-line2);border-radius:8px;max-height:300px;
 overflow:auto;box-shadow:0 6px 20px #0002}.fb-list .fb-link{justify-content:flex-start!important}
-.fb-list i{display:inline-block;width:15px;font-style:normal;font-weight:700}.fb-list s{color:var(--fb-ink3)}
+.fb-view .fb-list .fb-link span{color:var(--fb-ink);font:11.5px ${MONO}}.fb-list i{display:inline-block;width:15px;font-style:normal;font-weight:700}.fb-list s{color:var(--fb-ink3)}
 .fb-mark-added{color:var(--fb-done)}.fb-mark-changed,.fb-mark-rewired,.fb-mark-stale{color:var(--fb-warn)}.fb-mark-removed{color:var(--fb-bad)}
 .fb-story{position:absolute;left:50%;bottom:14px;transform:translateX(-50%);z-index:3;width:min(560px,calc(100% - 24px));background:var(--fb-bg);
 border:1px solid var(--fb-bad);border-radius:9px;box-shadow:0 10px 30px #0003;padding:9px 14px 10px}
@@ -58,10 +58,10 @@ border:1px solid var(--fb-bad);border-radius:9px;box-shadow:0 10px 30px #0003;pa
 .fb-view .fb-dot-of[aria-current]{background:var(--fb-bad)}
 .fb-below{grid-column:1/3;display:flex;border-top:1px solid var(--fb-line);background:var(--fb-bg1);min-width:0}
 .fb-below>.fb-time{flex:1 1 0}.fb-training{flex:none;width:336px;border-left:1px solid var(--fb-line);padding:7px 14px 9px;display:flex;
-flex-direction:column;gap:5px;min-height:104px}.fb-training header{display:flex;gap:8px;align-items:center;color:var(--fb-ink2);font-size:11px;
+flex-direction:column;gap:5px;min-height:96px}.fb-training header{display:flex;gap:8px;align-items:center;color:var(--fb-ink2);font-size:11px;
 font-variant-numeric:tabular-nums}.fb-training header b{color:var(--fb-ink)}.fb-training header button{margin-left:auto;color:var(--fb-bad)}
 .fb-training header .fb-icon{display:block}.fb-track{height:4px;border-radius:2px;background:var(--fb-line);overflow:hidden;flex:none}
-.fb-track i{display:block;height:100%;background:var(--fb-accent);border-radius:2px}.fb-curves{flex:1;min-height:40px;width:100%;display:block}
+.fb-track i{display:block;height:100%;background:var(--fb-accent);border-radius:2px}.fb-curves{flex:none;height:52px;width:100%;display:block}
 .fb-curve-names{display:flex;flex-wrap:wrap;gap:2px 14px;font-size:11px;color:var(--fb-ink2)}.fb-curve-names i{display:inline-block;width:9px;
 height:3px;border-radius:2px;margin-right:5px;vertical-align:2.5px}.fb-curve-names b{color:var(--fb-ink);font-weight:500}
 .fb-sep{width:1px;height:18px;background:var(--fb-line);margin:0 6px;flex:none}
