@@ -14,6 +14,11 @@ from flowbook.runtime.summary import summarize
 from tests.tools.widget import Widget, graph, paused
 
 pytestmark = pytest.mark.browser
+INSIDE = """(name) => {
+    const panel = document.querySelector(name);
+    const right = (each) => each.getBoundingClientRect().right;
+    return [...panel.querySelectorAll("*")].every((each) => right(each) <= right(panel));
+}"""
 NAMES = ("x", "y", "z", "loss")
 ORDER = [1, 2, 3]
 
@@ -113,10 +118,7 @@ def test_breakpoints_are_added_changed_and_taken_away() -> None:
         page.press("Enter")
         changed = {"type": "set_breakpoint", "pattern": "z*", "when": "inf", "id": 4}
         assert page.sent("set_breakpoint")[0] == changed
-        inside = page.page.evaluate(
-            "(() => { const at = (e) => e.getBoundingClientRect().right;"
-            " const panel = document.querySelector('.fb-pop'); return [...panel.querySelectorAll('*')].every((e) => at(e) <= at(panel)); })()"
-        )
+        inside = page.page.evaluate(INSIDE, ".fb-pop")
         assert inside, "nothing hangs out of the panel"
         page.shot("live-breakpoints")
         page.page.click("[aria-label='Remove z*']")
