@@ -67,11 +67,17 @@ def _after(done: list[str], command: Command, names: Mapping[str, Any], wanted: 
 
 
 def _wanted(command: str, names: Mapping[str, Any]) -> list[str]:
-    """What a subcommand takes: the user's tensors and the names of nodes; for ``reset`` variables."""
+    """What a subcommand takes: the user's tensors and the names of nodes; variables, patterns, cells."""
     graph = get_default_graph()
     if command == "reset":
         return [each.name for each in graph.variables]
-    if command not in ("run", "debug", "grad"):
+    if command == "view":
+        return [owner.name for owner in graph.owners if owner.name and owner.nodes]
+    if command == "auto":
+        return ["on", "off"]
+    if command in ("break", "watch"):
+        return [*dict.fromkeys([*(node.name for node in graph.nodes), *(f"op:{node.op}" for node in graph.nodes)])]
+    if command not in ("run", "debug", "grad", "why", "profile", "export"):
         return []
     own = [name for name, value in names.items() if isinstance(value, (Tensor, Node)) and not name.startswith("_")]
     return own + [node.name for node in graph.nodes]

@@ -77,7 +77,7 @@ class FlowMagics(Magics):
     # -------------------------------------------------------------------------------------------- %flow
 
     def _line(self, line: str) -> Any:
-        name, _, rest = line.strip().partition(" ")
+        name, rest = [*line.split(None, 1), "", ""][:2]
         if name not in COMMANDS:
             close = get_close_matches(name, COMMANDS, 1)
             what = f"there is no %flow {name}" + (f"; did you mean %flow {close[0]}?" if close else "") if name else ""
@@ -171,7 +171,9 @@ class FlowMagics(Magics):
         return commands.devices()
 
     def _help(self, words: list[str], options: Mapping[str, Any]) -> Any:
-        return Text(COMMANDS[words[0]].help() if words and words[0] in COMMANDS else overview())
+        if words and words[0] not in COMMANDS:
+            raise OptionError(f"there is no %flow {words[0]}\n{overview()}")
+        return Text(COMMANDS[words[0]].help() if words else overview())
 
     # -------------------------------------------------------------------------------------------- reading
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -123,7 +123,7 @@ def test_the_graph_follows_runs_and_a_step_back_restores_the_picture(tmp_path: P
             status.filter(has_text=f"{position} of ").wait_for()
             page.wait_for_timeout(150)
             seen.append(pictures(lab, 1))
-        assert all(a != b for a, b in zip(seen, seen[1:], strict=False))
+        assert all(a != b for a, b in pairwise(seen))
         page.screenshot(path=SHOTS / f"lab-stepper-{theme}.png")
         for position in range(4, -1, -1):
             stepper.locator(".fb-bar button[title^='Step back']").click()

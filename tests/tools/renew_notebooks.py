@@ -14,6 +14,10 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as in the tests
 import nbformat
 from nbclient import NotebookClient
 
+from flowbook.notebook.live.channels import MIME
+
+WIDGET = "application/vnd.jupyter.widget-view+json"
+
 
 def main(paths: list[str]) -> None:
     for path in map(Path, paths):
@@ -27,8 +31,18 @@ def main(paths: list[str]) -> None:
             record_timing=False,
             extra_arguments=["--log-level=ERROR"],
         ).execute()
+        forget_the_kernel(notebook)
         nbformat.write(notebook, path)
         print(path)
+
+
+def forget_the_kernel(notebook: nbformat.NotebookNode) -> None:
+    """Take out what only this kernel could answer, and is new each time: widgets, and ids of live views."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET, None)
+            output.get("metadata", {}).pop(MIME, None)
 
 
 if __name__ == "__main__":

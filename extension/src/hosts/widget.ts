@@ -65,6 +65,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
   const host = new WidgetHost(model);
   const view = new View(el, host, engine.run, { alone: false });
   return () => {
+    host.send({ type: "watch", visible: false }); // nobody sees it: runs need not be watched
     host.dispose();
     view.dispose();
     engine.dispose();

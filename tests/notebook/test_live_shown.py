@@ -1,0 +1,144 @@
+"""What a cell leaves in the notebook for a live view: the same data each time, the rest as metadata."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from IPython.core.error import UsageError
+
+import flowbook as fb
+from flowbook.notebook.live import shown
+from flowbook.notebook.live.channels import MIME, CommChannel, comm_opened
+from flowbook.notebook.live.liveview import VIEWS
+from flowbook.notebook.live.stepping import StepperView
+from flowbook.notebook.protocol import PROTOCOL, unpack
+from tests.notebook.conftest import Notebook
+from tests.notebook.live_page import Page
+
+NET = "%%flow --name net\nx = fb.placeholder((2,))\ny = fb.sum(fb.exp(x), name='y')"
+
+
+def test_a_cells_output_names_its_view_in_metadata_only(cell: Notebook) -> None:
+    first, second = cell(NET, "id-1").shown[0], cell(NET, "id-1").shown[0]
+    assert first == second and first[MIME] == {"protocol": PROTOCOL}
+
+
+def test_the_view_of_a_cell_or_of_all(cell: Notebook) -> None:
+    cell(NET)
+    assert repr(cell("%flow view net").result) == "live view of cell net: 3 nodes"
+    assert repr(cell("%flow view").result) == "live view of the graph: 3 nodes"
+    ran = cell("%flow view nett")
+    assert not ran.ok and "there is no cell nett" in str(ran.error) and "cells: net" in str(ran.error)
+    assert cell("%flow view net").result.view is cell("%flow view net").result.view
+    page = Page(cell("%flow view").result.view)
+    page.wait_for("graph")
+    assert "cell" not in page.graph and len(page.graph["nodes"]) == 3
+
+
+def test_help_for_what_is_not_there(cell: Notebook) -> None:
+    ran = cell("%flow help rnu")
+    assert isinstance(ran.error, UsageError) and str(ran.error).startswith("there is no %flow rnu\n")
+    assert "FETCH" in repr(cell("%flow  help  run").result)
+
+
+def recorded(metadata: dict[str, Any]) -> list[dict[str, Any]]:
+    entries = json.loads(gzip.decompress(base64.b64decode(metadata[MIME]["recording"])))
+    return [unpack(each["message"], [base64.b64decode(part) for part in each["buffers"]]) for each in entries]
+
+
+def test_the_run_of_a_stepper_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    with fb.Graph().as_default() as graph:
+        x = fb.placeholder((2,), name="x")
+        y = fb.sum(fb.exp(x, name="e"), name="y")
+    view = StepperView(fb.Session(graph).debug(y, {x: [0.0, 1.0]}), "y")
+    updates: list[Any] = []
+    monkeypatch.setattr(shown, "AFTER", 0.01)
+    monkeypatch.setattr(shown, "update_display", lambda data, **more: updates.append((data, more)))
+    data, metadata = shown.bundle(view, "text")
+    assert VIEWS.find(metadata[MIME]["view"]) is view
+    view.changed = shown.Keeper(view, data, metadata, "an id").changed
+    page = Page(view)
+    page.wait_for("breakpoints")
+    page.do("stop")
+    page.wait(lambda: updates and any(each["type"] == "values" and len(each["values"]) == 3
+                                      for each in recorded(updates[-1][1]["metadata"])))  # fmt: skip
+    told, more = updates[-1]
+    assert told == data and more["display_id"] == "an id" and more["metadata"][MIME]["view"] == view.id
+    messages = recorded(more["metadata"])
+    (values,) = [each for each in messages if each["type"] == "values"]
+    names = [each["name"] for each in messages[0]["nodes"]]
+    found = {names[each["node"]]: each["sample"]["data"].tolist() for each in values["values"]}
+    assert found["y"] == pytest.approx([1 + np.e])
+
+
+def test_a_run_too_large_to_keep_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shown, "AFTER", 0.01)
+    monkeypatch.setattr(shown, "MOST", 10)
+    monkeypatch.setattr(shown, "update_display", lambda *all, **more: pytest.fail("it was kept"))
+    with fb.Graph().as_default() as graph:
+        view = StepperView(fb.Session(graph).debug(fb.exp(fb.constant(1.0))))
+    view.changed = shown.Keeper(view, *shown.bundle(view, ""), "an id").changed
+    page = Page(view)
+    page.wait(lambda: any("too large" in each for each in page.notices()))
+
+
+class Comm:
+    """A comm as a kernel has it; `_reply_subshell_id` is what ipykernel 7.4 sets when one publishes."""
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+        self.closed = False
+
+    def send(self, data: Any, buffers: Any = None) -> None:
+        self._reply_subshell_id = None
+        self.sent.append(unpack(data, buffers or []))
+
+    def on_msg(self, callback: Any) -> None:
+        self.message = callback
+
+    def on_close(self, callback: Any) -> None:
+        self.gone = callback
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_page_opens_a_view_over_a_comm(cell: Notebook) -> None:
+    cell(NET)
+    view = cell("%flow view net").result.view
+    shown.bundle(view, "")
+    opened, comm = comm_opened(VIEWS.find), Comm()
+    opened(comm, {"content": {"data": {"view": view.id}}})
+    comm.message({"content": {"data": {"type": "hello", "protocol": PROTOCOL}}})
+    end = time.monotonic() + 20
+    while not comm.sent:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert comm.sent[0]["type"] == "graph" and not hasattr(comm, "_reply_subshell_id")
+    assert CommChannel in map(type, view.channels)  # beside that of the widget
+    comm.gone({})
+    assert CommChannel not in map(type, view.channels)
+    for data in ({"view": "of another kernel"}, {}, None, "text"):
+        other = Comm()
+        opened(other, {"content": {"data": data}})
+        assert other.closed
+
+
+def test_a_greeting_that_is_repeated_is_answered_once(cell: Notebook) -> None:
+    cell(NET)
+    view = cell("%flow view net").result.view
+    page = Page(view, hello=False)
+    for _ in range(3):
+        page("hello", protocol=PROTOCOL, page="one")
+    page.wait_for("graph")
+    page("hello", protocol=PROTOCOL, page="two")
+    page.wait(lambda: sum(each["type"] == "graph" for each in page.messages) == 2)
+    page("hello", protocol=PROTOCOL, page="one")
+    time.sleep(0.05)
+    assert sum(each["type"] == "graph" for each in page.messages) == 2
