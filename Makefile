@@ -60,6 +60,7 @@ bench: venv
 	$(PY) tests/bench/run.py $(ARGS)
 	$(PY) tests/bench/cells.py
 	$(PY) tests/bench/view.py
+	$(PY) tests/bench/live.py
 
 # What it builds is committed, so that installing needs no Node; tests compare it with its sources.
 extension: venv extension/node_modules/.package-lock.json
