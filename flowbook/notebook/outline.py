@@ -90,7 +90,26 @@ def outline(graph: Graph, cell: str, limit: int = LIMIT, changes: Mapping[str, s
             control = each in node.control_inputs and all(tensor.node is not each for tensor in node.input_tensors)
             if each in place and place[each] != place[node]:
                 arrows[Arrow(place[each], place[node], control)] = None
-    return Outline(cell, boxes, list(arrows), len(own))
+    return Outline(cell, boxes, _without_implied(boxes, list(arrows), place), len(own))
+
+
+def _without_implied(boxes: Sequence[Box], arrows: list[Arrow], place: Mapping[Node, int]) -> list[Arrow]:
+    """Leave out arrows from forward boxes into a closed scope that holds their own derivatives, but for the last one: a
+    training's scope reads every forward box, and all those lines say no more than the one from the end."""
+    derivatives = {
+        box.key: {place[node.forward] for node in box.nodes if node.forward is not None and node.forward in place}
+        for box in boxes
+        if box.kind == "scope"
+    }
+    last: dict[int, int] = {}  # by closed scope: the forward box whose arrow stays
+    for source, target, _ in arrows:
+        if source != target and source in derivatives.get(target, ()):
+            last[target] = max(last.get(target, -1), source)
+    return [
+        arrow
+        for arrow in arrows
+        if arrow.source not in derivatives.get(arrow.target, ()) or last[arrow.target] == arrow.source
+    ]
 
 
 def scope_of(node: Node) -> Path:

@@ -217,3 +217,26 @@ def test_a_cell_run_again_marks_what_is_new_and_changed() -> None:
     after = marks(source.replace("tanh", "sin") + "\nw = z * 2.0")
     assert [mark for _, mark in after] == ["changed", "new"]
     assert CellView(graph, "net").svg == CellView(graph, "net", None).svg  # only what this run did is marked
+
+
+def test_a_closed_training_scope_is_not_read_by_every_box() -> None:
+    """Every forward box has a line into it otherwise, and nothing can be read."""
+    graph = fb.Graph()
+    with graph.transaction("net"), graph.as_default():
+        h = fb.placeholder(("batch", 8), name="x")
+        for layer in range(20):
+            h = fb.nn.Dense(8, activation=fb.tanh, name=f"layer{layer}")(h)
+        loss = fb.mean(fb.square(h), name="loss")
+        fb.train.SGD(0.1).minimize(loss, name="train")
+    found = outline(graph, "net", limit=30)
+    boxes = {box.key: box for box in found.boxes}
+    training = {key for key, box in boxes.items() if any(node.forward is not None for node in box.nodes)}
+    into = {boxes[arrow.source].title for arrow in found.arrows if arrow.target in training and not arrow.control}
+    assert training and len([title for title in into if title.startswith("layer")]) <= 1, into
+    chain = {(boxes[arrow.source].title, boxes[arrow.target].title) for arrow in found.arrows}
+    assert ("layer3", "layer4") in chain  # the forward graph itself is whole
+    reached, waiting = set(), [key for key, box in boxes.items() if box.title == "layer0"]
+    while waiting:
+        reached.add(key := waiting.pop())
+        waiting.extend(arrow.target for arrow in found.arrows if arrow.source == key and arrow.target not in reached)
+    assert reached & training  # and still leads to the training
