@@ -250,6 +250,9 @@ class FlowMagics(Magics):
         return errors.Showing(self.shell, file, whole=bool(options.get("traceback")))
 
 
+FlowMagics.flow.__doc__ = f"{FlowMagics.flow.__doc__}\n\n{overview()}"  # what %flow? shows
+
+
 def _steps(command: str, options: Mapping[str, Any], default: int) -> int:
     text = options.get("steps", str(default))
     if not text.isdecimal() or int(text) < 1:

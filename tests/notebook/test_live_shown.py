@@ -13,9 +13,11 @@ import pytest
 from IPython.core.error import UsageError
 
 import flowbook as fb
+from flowbook.notebook.catalog import COMMANDS
 from flowbook.notebook.live import shown
 from flowbook.notebook.live.channels import MIME, CommChannel, comm_opened
 from flowbook.notebook.live.liveview import VIEWS
+from flowbook.notebook.live.memory import Memory
 from flowbook.notebook.live.stepping import StepperView
 from flowbook.notebook.protocol import PROTOCOL, unpack
 from tests.notebook.conftest import Notebook
@@ -45,6 +47,7 @@ def test_help_for_what_is_not_there(cell: Notebook) -> None:
     ran = cell("%flow help rnu")
     assert isinstance(ran.error, UsageError) and str(ran.error).startswith("there is no %flow rnu\n")
     assert "FETCH" in repr(cell("%flow  help  run").result)
+    assert all(command.usage in cell("%flow?").out for command in COMMANDS.values())
 
 
 def recorded(metadata: dict[str, Any]) -> list[dict[str, Any]]:
@@ -142,3 +145,17 @@ def test_a_greeting_that_is_repeated_is_answered_once(cell: Notebook) -> None:
     page("hello", protocol=PROTOCOL, page="one")
     time.sleep(0.05)
     assert sum(each["type"] == "graph" for each in page.messages) == 2
+
+
+def test_what_a_view_remembers_is_the_present() -> None:
+    memory, two = Memory(), np.array([0, 1], np.int32)
+    nodes = [{"name": name, "outputs": []} for name in "ab"]
+    memory.take({"type": "graph", "nodes": nodes})
+    states = {"type": "states", "node": two, "state": np.array([3, 3], np.uint8), "all": False, "mode": "done"}
+    memory.take(states)
+    memory.take({**states, "node": two[:1], "state": np.array([1], np.uint8), "all": True, "mode": "paused"})
+    told = {each["type"]: each for each in memory.tell()}
+    assert told["states"]["node"].tolist() == [0] and told["states"]["state"].tolist() == [1]
+    assert told["states"]["all"] and told["states"]["mode"] == "paused"
+    memory.take({"type": "graph", "nodes": nodes[:1]})
+    assert [each["type"] for each in memory.tell()] == ["graph"]
