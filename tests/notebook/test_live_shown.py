@@ -157,5 +157,11 @@ def test_what_a_view_remembers_is_the_present() -> None:
     told = {each["type"]: each for each in memory.tell()}
     assert told["states"]["node"].tolist() == [0] and told["states"]["state"].tolist() == [1]
     assert told["states"]["all"] and told["states"]["mode"] == "paused"
+    for first in (0, 2):  # of one run all events are told, of the one before none
+        memory.take({"type": "run", "run": 7})
+        memory.take({"type": "events", "run": 7, "first": first, "node": two, "state": two.astype(np.uint8)})
+    assert [each["first"] for each in memory.tell() if each["type"] == "events"] == [0, 2]
+    memory.take({"type": "run", "run": 8})
+    assert not [each for each in memory.tell() if each["type"] == "events"]
     memory.take({"type": "graph", "nodes": nodes[:1]})
     assert [each["type"] for each in memory.tell()] == ["graph"]

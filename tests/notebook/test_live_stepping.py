@@ -480,3 +480,11 @@ def test_the_engine_goes_when_there_is_nothing_to_do(monkeypatch: pytest.MonkeyP
         time.sleep(0.01)
     gc.collect()
     assert alive() is None and done == [{"type": "a"}, {"type": "b"}]
+
+
+def test_the_timeline_has_no_pauses_and_no_overlaps(net: Net, page: Page) -> None:
+    page.do("stop")
+    page.wait(lambda: page.status["mode"] == "done")
+    seconds = np.concatenate([each["seconds"] for each in page.messages if each["type"] == "events"])
+    took = sum(net.stepper._walk.frames[0].seconds.values())
+    assert (np.diff(seconds) >= 0).all() and seconds[0] == 0 and seconds[-1] == pytest.approx(took)

@@ -316,3 +316,13 @@ def test_the_list_of_views_is_bounded() -> None:
     for _ in range(3 * MOST):
         views.add(LiveView())
     assert len(views._views) <= MOST + 1 and views.find(kept.id) is kept
+
+
+def test_a_chosen_value_is_told_in_more_detail(book: Notebook) -> None:
+    source = "big = fb.placeholder((60, 60))\nout = fb.exp(big)"
+    page = book.open(book("big", source))
+    book.session.run(book.names["out"], {book.names["big"]: np.zeros((60, 60), np.float32)})
+    page.wait(lambda: page.value("out"))
+    assert page.values[page.node("out"), 0]["sample"]["data"].size <= 256
+    page("select", node=page.node("out"))
+    page.wait(lambda: page.values[page.node("out"), 0]["sample"]["data"].size == 3600)
