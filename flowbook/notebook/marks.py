@@ -25,12 +25,21 @@ if TYPE_CHECKING:
 Condition = str | Callable[[Any], Any] | None
 
 
+def matches(pattern: str, name: str, op: str) -> bool:
+    """Whether a pattern means a node of this name, or as ``op:log`` of this operation."""
+    return fnmatchcase(op, pattern[3:]) if pattern.startswith("op:") else fnmatchcase(name, pattern)
+
+
 class Mark(NamedTuple):
     """Nodes to stop at; ``label`` is the condition as a person wrote it."""
 
     pattern: str
     when: Condition
     label: str
+
+    def matches(self, name: str, op: str) -> bool:
+        """Whether a node of this name and operation is meant."""
+        return matches(self.pattern, name, op)
 
 
 class Marks:
@@ -127,7 +136,7 @@ def watched(graph: Graph, fetches: Any, fed: Any = ()) -> dict[str, Tensor]:
     return {
         tensor.name: tensor
         for node in topological(nodes)
-        if any(matches(pattern, node) for pattern in patterns)
+        if any(matches(pattern, node.name, node.op) for pattern in patterns)
         for tensor in node.outputs
     }
 
@@ -151,11 +160,6 @@ def _nodes(fetches: Any) -> list[Node]:
     if isinstance(fetches, (list, tuple)):
         return [node for each in fetches for node in _nodes(each)]
     return [fetches.node.live if isinstance(fetches, Tensor) else fetches.live]
-
-
-def matches(pattern: str, node: Node) -> bool:
-    """Whether a pattern means a node: by its name, or as ``op:log`` by its operation."""
-    return fnmatchcase(node.op, pattern[3:]) if pattern.startswith("op:") else fnmatchcase(node.name, pattern)
 
 
 def _patterns(breaks: list[Mark]) -> str:

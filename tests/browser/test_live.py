@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from flowbook.notebook.live.channels import MIME
 from tests.browser.test_lab import write_notebook
 from tests.tools.lab import Lab
 
@@ -131,3 +132,22 @@ def test_the_graph_follows_runs_and_a_step_back_restores_the_picture(tmp_path: P
             page.wait_for_timeout(150)
             assert pictures(lab, 1) == seen[position]
         assert lab.errors == []
+
+
+def test_a_reopened_notebook_and_a_restarted_kernel(tmp_path: Path) -> None:
+    import nbformat
+
+    path = write_notebook(tmp_path / "kept.ipynb", CELLS)
+    with Lab(path, timeout=60) as lab:
+        lab.run_all()
+        lab.page.locator(".fb-view .fb-bar button[title^='Step (']:not([disabled])").wait_for()
+        lab.page.wait_for_timeout(2500)  # then the run is kept
+        lab._in_page("await window.jupyterapp.commands.execute('docmanager:save');")
+        lab._in_page("await panel().sessionContext.session.kernel.restart();")
+        lab.page.locator(".fb-notice").filter(has_text="The kernel was restarted").wait_for()
+        assert lab.errors == []
+    output = nbformat.read(path, as_version=4).cells[3].outputs[0]
+    assert output.metadata[MIME]["recording"]
+    with Lab(path, timeout=60) as lab:
+        assert lab.texts()[-1].startswith("> 1  layer1/matmul_1")
+        assert lab.page.locator(".fb-view").count() == 0 and lab.errors == []

@@ -16,7 +16,7 @@ RENDER = """async ({code, messages}) => {
     const listeners = new Set();
     window.sent = [];
     const model = {
-        on: (event, listener) => listeners.add(listener),
+        on: (event, listener) => event === "msg:custom" && listeners.add(listener),
         off: (event, listener) => listeners.delete(listener),
         send: (content) => window.sent.push(content),
     };

@@ -323,6 +323,14 @@ def test_why_walks_back_to_the_cause() -> None:
     assert names == ["loss", "both", "bad"]
     assert "log of a negative number" in story["chapters"][-1]["text"] and "x[1] = -2" in story["chapters"][-1]["text"]
     before = len(page.messages)
+    page("set_value", node=page.node("safe"), output=0, expression="x * nan")
+    page.wait_for("edited", before)
+    page("why", node=page.node("loss"))
+    story = page.wait_for("story", before)
+    assert story["text"] == "nan in 'loss': you set 'safe' to it" and "Undo" in story["chapters"][-1]["text"]
+    page("undo")
+    page.wait(lambda: np.isfinite(page.values[page.node("safe"), 0]["sample"]["data"]).all())
+    before = len(page.messages)
     page("why", node=page.node("safe"))
     assert page.wait_for("story", before)["chapters"] == []
 

@@ -326,3 +326,18 @@ def test_a_chosen_value_is_told_in_more_detail(book: Notebook) -> None:
     assert page.values[page.node("out"), 0]["sample"]["data"].size <= 256
     page("select", node=page.node("out"))
     page.wait(lambda: page.values[page.node("out"), 0]["sample"]["data"].size == 3600)
+
+
+def test_cells_that_run_one_after_the_other_are_not_seen_half(book: Notebook) -> None:
+    """Views look from another thread, while nodes come and go."""
+    source = "x = fb.placeholder((4, 3))\nt = x @ fb.Variable(np.ones((3, 1), 'float32'), name='w')\nfor place in range({}):\n    t = fb.tanh(t * 1.5)\nh = fb.exp(t)\n"
+    first = book("net", source.format(60))
+    pages = [book.open(first), book.open(book("train", TRAIN))]
+    for count in range(40, 100):
+        book("net", source.format(count))
+        book("train", TRAIN)
+    for page in pages:
+        cell = page.graph["cell"]
+        page.wait(lambda page=page, cell=cell: {node.name for node in book.graph.owned(cell)} <= set(names(page)))
+        assert page.notices() == []
+    assert [each["name"] for each in pages[0].graph["nodes"]] == [node.name for node in book.graph.owned("net")]

@@ -20,7 +20,7 @@ RENDER = """async (code) => {
     window.sent = [];
     window.events = [];
     const model = {
-        on: (event, listener) => listeners.add(listener),
+        on: (event, listener) => event === "msg:custom" && listeners.add(listener),
         off: (event, listener) => listeners.delete(listener),
         send: (content) => window.sent.push(content),
     };

@@ -10,6 +10,8 @@ import { View } from "../view/view";
 interface Model {
   on(event: "msg:custom", listener: (message: unknown, buffers: readonly DataView[]) => void): void;
   off(event: "msg:custom", listener: (message: unknown, buffers: readonly DataView[]) => void): void;
+  on(event: "comm_live_update", listener: () => void): void;
+  off(event: "comm_live_update", listener: () => void): void;
   send(content: unknown): void;
 }
 
@@ -55,8 +57,17 @@ class WidgetHost implements Host {
         listener({ type: "notice", level: "error", text: `A message of the kernel could not be read: ${String(error)}` });
       }
     };
+    // A comm is alive when the view is drawn, so the one change there can be is its end: the kernel is gone.
+    const end = (): void => {
+      this.dispose();
+      listener({ type: "notice", level: "ended", text: "The kernel was restarted or shut down. Run the cell again." });
+    };
     this.model.on("msg:custom", receive);
-    return () => this.model.off("msg:custom", receive);
+    this.model.on("comm_live_update", end);
+    return () => {
+      this.model.off("msg:custom", receive);
+      this.model.off("comm_live_update", end);
+    };
   }
 }
 

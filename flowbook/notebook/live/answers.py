@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
@@ -89,17 +89,25 @@ def checked(place: int, node: Node, values: Mapping[Tensor, Any]) -> Checked:
     return Checked(type="checked", node=place, passed=True, absolute=absolute, relative=relative, text=text)
 
 
-def story(node: int, tensor: Tensor, session: Session, trace: Trace, numbers: Mapping[str, int]) -> Story:
-    """Why ``tensor`` is not finite, walked from it back to the cause. ``numbers``: nodes by name."""
+def story(
+    node: int, tensor: Tensor, session: Session, trace: Trace, numbers: Mapping[str, int], made: Set[str] = frozenset()
+) -> Story:
+    """Why ``tensor`` is not finite, walked from it back to the cause. ``numbers``: nodes by name; ``made``: those whose
+    value the reader has set."""
     origin = nan_origin(tensor, None, session, trace=trace)
     if origin is None:
         return Story(type="story", node=node, text=f"'{tensor.name}' is finite", chapters=[])
     names = [each for each in reversed(origin.path) if each in numbers]
-    chapters = [Chapter(node=numbers[name], text=_chapter(name, origin)) for name in names]
-    return Story(type="story", node=node, text=repr(origin), chapters=chapters)
+    chapters = [Chapter(node=numbers[name], text=_chapter(name, origin, made)) for name in names]
+    text = (
+        f"{origin.kind} in '{origin.fetch[0]}': you set '{origin.name}' to it" if origin.name in made else repr(origin)
+    )
+    return Story(type="story", node=node, text=text, chapters=chapters)
 
 
-def _chapter(name: str, origin: NanOrigin) -> str:
+def _chapter(name: str, origin: NanOrigin, made: Set[str]) -> str:
+    if name == origin.name and name in made:
+        return f"Here it begins: you set this value, and there is {origin.kind} in it. Undo takes it back."
     if name == origin.name:
         inputs = f"; from {', '.join(map(repr, origin.inputs))}" if origin.inputs else ""
         hint = f"\n{origin.hint}" if origin.hint else ""

@@ -13,11 +13,11 @@ from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
 from flowbook.graph.transaction import Commit
 from flowbook.notebook import marks
-from flowbook.notebook.describe import describe_nodes
 from flowbook.notebook.live import answers
 from flowbook.notebook.live.engine import Engine
 from flowbook.notebook.live.liveview import LiveView
 from flowbook.notebook.live.points import condition
+from flowbook.notebook.live.snapshot import snapshot
 from flowbook.notebook.live.watching import Columns, LiveRun, Part, watch_of
 from flowbook.notebook.protocol import PROTOCOL, Breakpoint, Breakpoints, Events, GraphMessage, RunMessage, Value
 from flowbook.notebook.sampling import ELEMENTS, value_message
@@ -44,6 +44,7 @@ class GraphView(LiveView):
         self.watch = watch_of(graph)
         self.commit: Commit | None = None  # of the cell, the last time: what to mark
         self._places: dict[Node, int] = {}
+        self._constants: dict[int, Any] = {}
         self._numbers: tuple[Plan | None, Any] = (None, None)  # of the plan seen last: for each step its node's number
         self._selected: int | None = None
         self._values: dict[tuple[int, int], Any] = {}
@@ -51,15 +52,6 @@ class GraphView(LiveView):
         self._engine = Engine("flowbook view", self._work)
 
     # -------------------------------------------------------------------------------------------- the graph
-
-    def _nodes(self) -> tuple[list[Node], list[Node]]:
-        """The nodes to show, in the order of the program, and those of them that are the cell's own."""
-        own = [] if self.cell is None else list(self.graph.owned(self.cell))
-        if self.whole:
-            return list(self.graph.nodes), own
-        read = {each for node in own for each in (*(t.node for t in node.input_tensors), *node.control_inputs)}
-        outside = [each for each in read.difference(own) if each.record is not None]
-        return [*sorted(outside, key=lambda node: node.order), *own], own
 
     def looked(self) -> None:
         if self.visible:
@@ -70,7 +62,7 @@ class GraphView(LiveView):
 
     def closed(self) -> None:
         super().closed()
-        self._places, self._numbers, self._values = {}, (None, None), {}
+        self._places, self._constants, self._numbers, self._values = {}, {}, (None, None), {}
         self.watch.leave(self)
 
     def update(self) -> None:
@@ -79,19 +71,19 @@ class GraphView(LiveView):
             self._engine.put({"type": "graph"})
 
     def _tell_graph(self) -> None:
+        taken = snapshot(self.graph, self.cell, whole=self.whole)
+        if taken is None:
+            return  # a cell is changing it, and `update` comes after that
         with self.lock:
-            nodes, own = self._nodes()
-            entries = describe_nodes(nodes)
-            self._places = {node: place for place, node in enumerate(nodes)}
-            message = GraphMessage(
-                type="graph", protocol=PROTOCOL, title=self.cell or "graph", live=True, nodes=entries
-            )
+            self._places, self._constants = taken.places, taken.constants
+            title = self.cell or "graph"
+            message = GraphMessage(type="graph", protocol=PROTOCOL, title=title, live=True, nodes=taken.entries)
             if self.cell is not None:
                 message["cell"] = self.cell
-                message["focus"] = np.array([self._places[node] for node in own], np.int32)
+                message["focus"] = np.array([taken.places[node] for node in taken.own], np.int32)
                 if not self.whole:
-                    message["hidden"] = len(self.graph.nodes) - len(nodes)
-            self._mark(message, own)
+                    message["hidden"] = taken.hidden
+            self._mark(message, taken.own)
             if self._same(message):
                 return
             self._numbers, self._values, self._events = (None, None), {}, 0
@@ -126,6 +118,7 @@ class GraphView(LiveView):
 
     def _tell_breakpoints(self) -> None:
         found = marks.marks(self.graph).breaks
+        entries = self.memory.graph["nodes"] if self.memory.graph is not None else []
         message = Breakpoints(
             type="breakpoints",
             breakpoints=[
@@ -133,7 +126,7 @@ class GraphView(LiveView):
                     id=number,
                     pattern=mark.pattern,
                     when=mark.label or None,
-                    nodes=[place for node, place in self._places.items() if marks.matches(mark.pattern, node)],
+                    nodes=[place for place, each in enumerate(entries) if mark.matches(each["name"], each["op"])],
                 )
                 for number, mark in enumerate(found, 1)
             ],
@@ -249,15 +242,12 @@ class GraphView(LiveView):
 
     def _tell_given(self) -> None:
         """Values that are there without a run: of variables and constants."""
-        found: dict[tuple[int, int], Any] = {}
+        found = {(place, 0): value for place, value in self._constants.items()}
         store = self.session().variables
         for node, place in self._places.items():
-            if node.op == "variable":
-                stored = store.get(node.tensors[0])
-                if stored is not None:
-                    found[place, 0] = stored.value
-            elif node.op == "constant":
-                found[place, 0] = np.asarray(node.attrs["value"])
+            stored = store.get(node.tensors[0]) if self._entry(place)["kind"] == "variable" else None
+            if stored is not None:
+                found[place, 0] = stored.value
         self._tell_values(found)
 
     def _tell_values(self, found: Mapping[tuple[int, int], Any]) -> None:

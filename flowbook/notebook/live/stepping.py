@@ -21,6 +21,7 @@ from flowbook.notebook.live.engine import Engine
 from flowbook.notebook.live.liveview import LiveView
 from flowbook.notebook.live.numbers import Numbers
 from flowbook.notebook.live.points import Points
+from flowbook.notebook.live.snapshot import settled
 from flowbook.notebook.live.spans import Spans
 from flowbook.notebook.protocol import PROTOCOL, Edited, GraphMessage, RunMessage, Value
 from flowbook.notebook.sampling import ELEMENTS, value_message
@@ -272,8 +273,13 @@ class StepperView(LiveView):
         if tensor is None or not outputs:
             raise ArgumentError(f"'{self._known.infos[node].name}' has no value to ask about")
         numbers = {info.name: place for place, info in reversed(list(enumerate(self._known.infos)))}
+        made = {
+            info.name
+            for place, info in enumerate(self._known.infos)
+            if any(slot in frame.pins for frame, slot in self._known.slots(place))
+        }
         stepper = self.stepper
-        self.tell(answers.story(node, tensor, stepper.session, stepper.trace(), numbers))
+        self.tell(answers.story(node, tensor, stepper.session, stepper.trace(), numbers, made))
 
     # -------------------------------------------------------------------------------------------- telling
 
@@ -310,7 +316,8 @@ class StepperView(LiveView):
         self._numbers = numbers = Numbers(self.stepper)
         self._told = {}
         self._spans = Spans()
-        nodes = describe_trace(numbers.recorder.trace(), self.stepper.session.graph)
+        trace, graph = numbers.recorder.trace(), self.stepper.session.graph
+        nodes = settled(graph, lambda: describe_trace(trace, graph)) or describe_trace(trace)
         self.tell(GraphMessage(type="graph", protocol=PROTOCOL, title=self.title, live=True, nodes=nodes))
         order = [index for index, info in enumerate(numbers.infos) if info.kind == "step"]
         self.tell(RunMessage(

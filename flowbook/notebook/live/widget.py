@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Mapping, Sequence
 from functools import cache
+from hashlib import sha256
 from math import inf
 from time import monotonic
 from typing import Any
@@ -57,7 +58,7 @@ class ViewWidget(anywidget.AnyWidget):
     version = traitlets.Unicode().tag(sync=True)
 
     def __init__(self, view: LiveView) -> None:
-        super().__init__(version=str(hash(assets.widget())))
+        super().__init__(version=sha256(_program()).hexdigest()[:16])
         self._channel = _WidgetChannel(self)
         self._view = view
         self._sent = -inf
