@@ -68,6 +68,7 @@ def test_only_the_views_own_script_may_run(session: Session, tmp_path: Path) -> 
     (policy,) = re.findall(r'Content-Security-Policy" content="(.*?)"', text)
     assert f"script-src 'sha256-{digest}' 'wasm-unsafe-eval';" in policy and policy.startswith("default-src 'none'")
     assert "http" not in policy and "*" not in policy and "unsafe-inline" not in policy
+    assert "base-uri 'none'" in policy and "form-action 'none'" in policy  # a name cannot lead links or forms elsewhere
 
 
 def test_what_cannot_be_exported_says_why(session: Session, tmp_path: Path) -> None:

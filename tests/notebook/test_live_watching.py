@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 import flowbook as fb
-from flowbook.notebook.live import opening, watching
+from flowbook.notebook.live import opening, snapshot, watching
 from flowbook.notebook.live.graphview import GraphView
 from flowbook.notebook.live.liveview import MOST, LiveView, Views
+from flowbook.notebook.live.snapshot import settled
 from flowbook.notebook.live.watching import watch_of
 from flowbook.runtime.watch import WATCHES
 from tests.notebook.live_page import Page
@@ -330,7 +331,7 @@ def test_a_chosen_value_is_told_in_more_detail(book: Notebook) -> None:
 
 def test_cells_that_run_one_after_the_other_are_not_seen_half(book: Notebook) -> None:
     """Views look from another thread, while nodes come and go."""
-    source = "x = fb.placeholder((4, 3))\nt = x @ fb.Variable(np.ones((3, 1), 'float32'), name='w')\nfor place in range({}):\n    t = fb.tanh(t * 1.5)\nh = fb.exp(t)\n"
+    source = NET + "for place in range({}):\n    h = fb.tanh(h * 1.5)\n"
     first = book("net", source.format(60))
     pages = [book.open(first), book.open(book("train", TRAIN))]
     for count in range(40, 100):
@@ -341,3 +342,40 @@ def test_cells_that_run_one_after_the_other_are_not_seen_half(book: Notebook) ->
         page.wait(lambda page=page, cell=cell: {node.name for node in book.graph.owned(cell)} <= set(names(page)))
         assert page.notices() == []
     assert [each["name"] for each in pages[0].graph["nodes"]] == [node.name for node in book.graph.owned("net")]
+
+
+class Changing:
+    """A graph that a cell changes while somebody looks."""
+
+    def __init__(self, running: int, changes: int) -> None:
+        self.version = 0
+        self.running, self.changes = running, changes
+
+    @property
+    def _transaction(self) -> Any:
+        self.running -= 1
+        return object() if self.running >= 0 else None
+
+    def take(self) -> int:
+        self.changes -= 1
+        self.version += self.changes >= 0
+        if self.changes == 1:
+            raise KeyError("a node that is gone")
+        return self.version
+
+
+@pytest.mark.parametrize(("running", "changes"), [(0, 0), (3, 0), (0, 3), (4, 5)])
+def test_what_is_taken_in_the_middle_of_a_change_does_not_count(running: int, changes: int) -> None:
+    graph = Changing(running, changes)
+    assert settled(graph, graph.take) == changes == graph.version  # type: ignore[arg-type]
+
+
+def test_a_mistake_is_no_change() -> None:
+    with pytest.raises(ZeroDivisionError):
+        settled(fb.Graph(), lambda: 1 // 0)
+
+
+def test_a_cell_that_takes_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot, "PATIENCE", 0.05)
+    graph = Changing(10**9, 0)
+    assert settled(graph, graph.take) is None  # type: ignore[arg-type]

@@ -240,3 +240,15 @@ def test_a_closed_training_scope_is_not_read_by_every_box() -> None:
         reached.add(key := waiting.pop())
         waiting.extend(arrow.target for arrow in found.arrows if arrow.source == key and arrow.target not in reached)
     assert reached & training  # and still leads to the training
+
+
+def test_a_closed_scope_looks_backward_when_all_of_it_is() -> None:
+    graph = fb.Graph()
+    with graph.transaction("net"), graph.as_default():
+        with fb.name_scope("forward"):
+            h = fb.placeholder((3,), name="x")
+            for _ in range(40):
+                h = fb.tanh(h)
+        fb.gradients(fb.sum(h), [graph["forward/x"]])
+    looks = {box.title: box.backward for box in outline(graph, "net", limit=10).boxes if box.kind == "scope"}
+    assert looks == {"forward": False, "gradients": True}

@@ -132,3 +132,14 @@ def test_a_profile_in_a_kernel_is_a_picture(kernel: Kernel) -> None:
     kernel("%%flow --quiet\ny = fb.sum(fb.random.normal((64, 64), name='r'))")
     data = kernel("%flow profile y")["data"][0]
     assert data["text/plain"].startswith("profile of 10 runs, 2 nodes") and data["image/png"].startswith("iVBOR")
+
+
+def test_ctrl_c_in_a_single_run_is_not_swallowed() -> None:
+    def interrupted(value: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with fb.Graph().as_default():
+        y = fb.py_function(interrupted, [fb.constant(1.0)], "float32", shapes=())
+        with pytest.raises(KeyboardInterrupt):
+            fb.notebook.run({"y": y})
+        assert fb.notebook.run({"y": y}, steps=2).steps == 0  # of several, what is done is kept and told
