@@ -86,6 +86,15 @@ def test_a_click_while_a_cell_runs(tmp_path: Path, kernel: str) -> None:
         assert lab.failures() == [] and lab.errors == []
 
 
+def wait_for_views(lab: Lab, count: int) -> None:
+    """Until so many views are drawn; what there is instead, when they are not."""
+    try:
+        lab.page.locator(".fb-view").nth(count - 1).wait_for()
+    except Exception as error:
+        texts = [each[:300] for each in lab.page.locator(".jp-OutputArea-output").all_inner_texts()]
+        raise AssertionError(f"{texts}\n{lab.report()}") from error
+
+
 def pictures(lab: Lab, view: int) -> list[str]:
     """What is to be seen of a view's graph: each card's marks and texts, and the texts at the edges."""
     found: list[str] = (
@@ -107,7 +116,7 @@ def test_the_graph_follows_runs_and_a_step_back_restores_the_picture(tmp_path: P
         lab.hide_sidebar()
         lab.run_all()
         page = lab.page
-        page.locator(".fb-view").nth(1).wait_for()
+        wait_for_views(lab, 2)
         graph, stepper = page.locator(".fb-view").nth(0), page.locator(".fb-view").nth(1)
         stepper.locator(".fb-bar button[title^='Step (']:not([disabled])").wait_for()
         graph.locator(".fb-finished, .fb-released").first.wait_for()

@@ -44,7 +44,6 @@ class GraphView(LiveView):
         self.watch = watch_of(graph)
         self.commit: Commit | None = None  # of the cell, the last time: what to mark
         self._places: dict[Node, int] = {}
-        self._constants: dict[int, Any] = {}
         self._numbers: tuple[Plan | None, Any] = (None, None)  # of the plan seen last: for each step its node's number
         self._selected: int | None = None
         self._values: dict[tuple[int, int], Any] = {}
@@ -62,7 +61,7 @@ class GraphView(LiveView):
 
     def closed(self) -> None:
         super().closed()
-        self._places, self._constants, self._numbers, self._values = {}, {}, (None, None), {}
+        self._places, self._numbers, self._values = {}, (None, None), {}
         self.watch.leave(self)
 
     def update(self) -> None:
@@ -71,11 +70,11 @@ class GraphView(LiveView):
             self._engine.put({"type": "graph"})
 
     def _tell_graph(self) -> None:
-        taken = snapshot(self.graph, self.cell, whole=self.whole)
+        taken = snapshot(self.graph, self.cell, self.session(), whole=self.whole)
         if taken is None:
             return  # a cell is changing it, and `update` comes after that
         with self.lock:
-            self._places, self._constants = taken.places, taken.constants
+            self._places = taken.places
             title = self.cell or "graph"
             message = GraphMessage(type="graph", protocol=PROTOCOL, title=title, live=True, nodes=taken.entries)
             if self.cell is not None:
@@ -92,7 +91,7 @@ class GraphView(LiveView):
         if self.watch.last is not None:
             self.show_last(self.watch.last)
         else:
-            self._tell_given()
+            self._tell_values({(place, 0): value for place, value in taken.given.items()})
 
     def _mark(self, message: GraphMessage, own: list[Node]) -> None:
         commit = self.commit
@@ -239,16 +238,6 @@ class GraphView(LiveView):
     def _entry(self, place: int) -> Any:
         assert self.memory.graph is not None
         return self.memory.graph["nodes"][place]
-
-    def _tell_given(self) -> None:
-        """Values that are there without a run: of variables and constants."""
-        found = {(place, 0): value for place, value in self._constants.items()}
-        store = self.session().variables
-        for node, place in self._places.items():
-            stored = store.get(node.tensors[0]) if self._entry(place)["kind"] == "variable" else None
-            if stored is not None:
-                found[place, 0] = stored.value
-        self._tell_values(found)
 
     def _tell_values(self, found: Mapping[tuple[int, int], Any]) -> None:
         self._values.update(found)
