@@ -108,7 +108,8 @@ $(VENV)/.locked: requirements/test.lock $(VENV)/.created
 	@touch $@
 
 # The build backend is in the lock, so no isolated build environment is needed.
-$(VENV)/.project: pyproject.toml $(VENV)/.locked
+# JupyterLab's extension is copied into the environment, so another one is installed again.
+$(VENV)/.project: pyproject.toml extension/labextension/package.json $(VENV)/.locked
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -1,12 +1,17 @@
-// Bundles: the layout worker, the exported page, the widget. They are committed under flowbook/static/, so installing
-// needs no Node; the same sources give the same bytes wherever they are built.
+// Bundles: the layout worker, the exported page, the widget, and JupyterLab's extension. They are committed
+// (flowbook/static/ and extension/labextension/), so installing needs no Node; the same sources give the same bytes
+// wherever they are built.
 
-import { build } from "esbuild";
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { gzipSync } from "fflate";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const out = process.argv[2] ?? join(here, "..", "flowbook", "static");
+const elsewhere = process.argv[2]; // to compare with what is committed
+const out = elsewhere ?? join(here, "..", "flowbook", "static");
 
 const common = {
   absWorkingDir: here,
@@ -23,3 +28,54 @@ await Promise.all([
   build({ ...common, entryPoints: ["src/hosts/html.ts"], format: "iife", outfile: join(out, "page.js") }),
   build({ ...common, entryPoints: ["src/hosts/widget.ts"], format: "esm", outfile: join(out, "widget.js") }),
 ]);
+await buildLab(elsewhere ? join(elsewhere, "labextension") : join(here, "labextension"));
+
+/**
+ * JupyterLab's builder shares JupyterLab's own packages and wants a package of its own: made in build/lab/ of what is in
+ * package.json. The view and the layout worker are files of their own, loaded when the first view is drawn.
+ */
+async function buildLab(target) {
+  const home = join(here, "build", "lab");
+  rmSync(home, { recursive: true, force: true });
+  mkdirSync(home, { recursive: true });
+  await build({
+    ...common,
+    entryPoints: { index: "src/lab/index.ts" },
+    format: "esm",
+    minify: false, // the builder does that
+    splitting: true,
+    chunkNames: "[name]-[hash]",
+    outdir: join(home, "lib"),
+    external: ["@jupyterlab/*", "@lumino/*"],
+    plugins: [{ name: "worker", setup: (it) => workerAsText(it, join(out, "layout.js")) }],
+  });
+  const { name, version, description, license, dependencies, jupyterlab } = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
+  const about = { name, version, description, license, private: true, main: "lib/index.js", dependencies, jupyterlab };
+  writeFileSync(join(home, "package.json"), JSON.stringify(about));
+  cpSync(join(here, "schema"), join(home, "schema"), { recursive: true });
+  cpSync(join(here, jupyterlab.webpackConfig), join(home, jupyterlab.webpackConfig));
+  const builder = join(here, "node_modules", "@jupyter", "builder", "lib", "build-labextension.js");
+  const core = join(here, "node_modules", "@jupyterlab", "core-meta", "core.package.json");
+  try {
+    execFileSync(process.execPath, [builder, "--core-package-file", core, home], { cwd: home, stdio: "pipe" });
+  } catch (error) {
+    process.stderr.write(`${error.stdout}${error.stderr}`);
+    process.exit(1);
+  }
+  rmSync(target, { recursive: true, force: true });
+  cpSync(join(home, "labextension"), target, { recursive: true });
+  cpSync(join(here, "install.json"), join(target, "install.json"));
+  rmSync(join(target, "schemas", name, "package.json.orig"));
+}
+
+/**
+ * `import("flowbook-layout-worker")` is the worker's program, gzip and Base64. Compressed in JavaScript, as what Node's
+ * own zlib gives depends on its version.
+ */
+function workerAsText(it, file) {
+  it.onResolve({ filter: /^flowbook-layout-worker$/ }, (asked) => ({ path: asked.path, namespace: "worker" }));
+  it.onLoad({ filter: /.*/, namespace: "worker" }, () => ({
+    contents: Buffer.from(gzipSync(readFileSync(file), { level: 9, mtime: 0 })).toString("base64"),
+    loader: "text",
+  }));
+}

@@ -307,11 +307,13 @@ export interface Notice {
 
 /**
  * A view is there, and speaks this version. `page`: a name of its own, when it may say so more than once.
+ * `elements`: of the value of a chosen node at most so many are wanted.
  */
 export interface Hello {
   type: "hello";
   protocol: number;
   page?: string;
+  elements?: number;
 }
 
 /**
@@ -425,6 +427,104 @@ export interface Watch {
   visible: boolean;
 }
 
+/**
+ * A cell that has nodes; `stale`: so many of them cannot run until a cell is run again.
+ */
+export interface PanelCell {
+  name: string;
+  nodes: number;
+  stale: number;
+}
+
+/**
+ * A variable of the session. `text`: its value, or that it has none yet. `bytes`: of the value.
+ */
+export interface PanelVariable {
+  name: string;
+  spec: Spec;
+  text: string;
+  bytes: number;
+  cell?: string;
+  line?: number;
+}
+
+/**
+ * What steppers stop at.
+ */
+export interface PanelBreakpoint {
+  pattern: string;
+  when: string | null;
+}
+
+/**
+ * A graph of the notebook; `id` names it in messages to the kernel.
+ */
+export interface PanelGraph {
+  id: number;
+  name: string;
+  nodes: number;
+  cells: PanelCell[];
+  variables: PanelVariable[];
+  breakpoints: PanelBreakpoint[];
+  watches: string[];
+}
+
+/**
+ * A device; `reason`: why it cannot be used, or what it is.
+ */
+export interface PanelDevice {
+  name: string;
+  usable: boolean;
+  reason: string;
+}
+
+/**
+ * All that the panel shows.
+ */
+export interface PanelMessage {
+  type: "panel";
+  protocol: number;
+  graphs: PanelGraph[];
+  devices: PanelDevice[];
+}
+
+/**
+ * What the reader asked for could not be done, and why.
+ */
+export interface PanelRefused {
+  type: "refused";
+  text: string;
+}
+
+/**
+ * Ask for what is there now; it is sent when it is something else than before, or with `all`.
+ */
+export interface PanelRefresh {
+  type: "refresh";
+  all: boolean;
+}
+
+/**
+ * Set a breakpoint, or with `clear` take it away.
+ */
+export interface PanelBreak {
+  type: "break";
+  graph: number;
+  pattern: string;
+  when: string | null;
+  clear: boolean;
+}
+
+/**
+ * Show the values of matching nodes with each run, or with `clear` no longer.
+ */
+export interface PanelWatch {
+  type: "watch_values";
+  graph: number;
+  pattern: string;
+  clear: boolean;
+}
+
 export type ToView =
   | GraphMessage
   | RunMessage
@@ -456,3 +556,12 @@ export type ToKernel =
   | Show
   | Interrupt
   | Watch;
+
+export type ToPanel =
+  | PanelMessage
+  | PanelRefused;
+
+export type FromPanel =
+  | PanelRefresh
+  | PanelBreak
+  | PanelWatch;

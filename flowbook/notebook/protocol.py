@@ -329,11 +329,13 @@ ToView = (
 
 
 class Hello(TypedDict):
-    """A view is there, and speaks this version. ``page``: a name of its own, when it may say so more than once."""
+    """A view is there, and speaks this version. ``page``: a name of its own, when it may say so more than once.
+    ``elements``: of the value of a chosen node at most so many are wanted."""
 
     type: Literal["hello"]
     protocol: int
     page: NotRequired[str]
+    elements: NotRequired[int]
 
 
 class Move(TypedDict):
@@ -438,6 +440,100 @@ ToKernel = (
     Hello, Move, RunTo, SetBreakpoint, ClearBreakpoint, Select, Inspect, SetValue, CheckGradient, Why, Export, Show,
     Interrupt, Watch,
 )  # fmt: skip
+
+# ------------------------------------------------------------------------------------------------ of the side panel
+
+
+class PanelCell(TypedDict):
+    """A cell that has nodes; ``stale``: so many of them cannot run until a cell is run again."""
+
+    name: str
+    nodes: int
+    stale: int
+
+
+class PanelVariable(TypedDict):
+    """A variable of the session. ``text``: its value, or that it has none yet. ``bytes``: of the value."""
+
+    name: str
+    spec: Spec
+    text: str
+    bytes: int
+    cell: NotRequired[str]
+    line: NotRequired[int]
+
+
+class PanelBreakpoint(TypedDict):
+    """What steppers stop at."""
+
+    pattern: str
+    when: str | None
+
+
+class PanelGraph(TypedDict):
+    """A graph of the notebook; ``id`` names it in messages to the kernel."""
+
+    id: int
+    name: str
+    nodes: int
+    cells: list[PanelCell]
+    variables: list[PanelVariable]
+    breakpoints: list[PanelBreakpoint]
+    watches: list[str]
+
+
+class PanelDevice(TypedDict):
+    """A device; ``reason``: why it cannot be used, or what it is."""
+
+    name: str
+    usable: bool
+    reason: str
+
+
+class PanelMessage(TypedDict):
+    """All that the panel shows."""
+
+    type: Literal["panel"]
+    protocol: int
+    graphs: list[PanelGraph]
+    devices: list[PanelDevice]
+
+
+class PanelRefused(TypedDict):
+    """What the reader asked for could not be done, and why."""
+
+    type: Literal["refused"]
+    text: str
+
+
+class PanelRefresh(TypedDict):
+    """Ask for what is there now; it is sent when it is something else than before, or with ``all``."""
+
+    type: Literal["refresh"]
+    all: bool
+
+
+class PanelBreak(TypedDict):
+    """Set a breakpoint, or with ``clear`` take it away."""
+
+    type: Literal["break"]
+    graph: int
+    pattern: str
+    when: str | None
+    clear: bool
+
+
+class PanelWatch(TypedDict):
+    """Show the values of matching nodes with each run, or with ``clear`` no longer."""
+
+    type: Literal["watch_values"]
+    graph: int
+    pattern: str
+    clear: bool
+
+
+ToPanel = (PanelMessage, PanelRefused)
+FromPanel = (PanelRefresh, PanelBreak, PanelWatch)
 
 STATES = ("waiting", "ready", "running", "finished", "released")
 

@@ -26,7 +26,7 @@ def typescript() -> str:
         f"export const STATES = [{', '.join(map(_quoted, protocol.STATES))}] as const;",
     ]
     parts += [_interface(each) for each in vars(protocol).values() if is_typeddict(each)]
-    parts += [f"export type {name} =\n  | {_union(name)};" for name in ("ToView", "ToKernel")]
+    parts += [f"export type {name} =\n  | {_union(name)};" for name in ("ToView", "ToKernel", "ToPanel", "FromPanel")]
     return "\n\n".join(parts) + "\n"
 
 

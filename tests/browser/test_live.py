@@ -59,14 +59,15 @@ def kernel(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     return name
 
 
-def test_a_click_while_a_cell_runs(tmp_path: Path, kernel: str) -> None:
+@pytest.mark.parametrize("extension", [True, False], ids=["extension", "widget"])
+def test_a_click_while_a_cell_runs(tmp_path: Path, kernel: str, extension: bool) -> None:
     import nbformat
 
     path = write_notebook(tmp_path / "busy.ipynb", [*CELLS, "import ipykernel; print(ipykernel.__version__)", BUSY])
     notebook = nbformat.read(path, as_version=4)
     notebook.metadata["kernelspec"] = {"name": kernel, "display_name": kernel, "language": "python"}
     nbformat.write(notebook, path)
-    with Lab(path, timeout=60) as lab:
+    with Lab(path, timeout=60, extension=extension) as lab:
         lab._in_page("window.jupyterapp.commands.execute('notebook:run-all-cells');")
         view = lab.page.locator(".fb-view").last
         view.locator(".fb-bar button[title^='Step (']:not([disabled])").wait_for()
@@ -112,7 +113,9 @@ def pictures(lab: Lab, view: int) -> list[str]:
 def test_the_graph_follows_runs_and_a_step_back_restores_the_picture(tmp_path: Path, theme: str) -> None:
     cells = [CELLS[0], CELLS[1], "%flow view net", CELLS[2], CELLS[3]]
     cells.append("%flow run loss train --feed x=data --feed labels=target --steps 300")
-    with Lab(write_notebook(tmp_path / "live.ipynb", cells), theme=theme, width=1280, timeout=60) as lab:
+    with Lab(
+        write_notebook(tmp_path / "live.ipynb", cells), theme=theme, width=1280, timeout=60, extension=False
+    ) as lab:
         lab.hide_sidebar()
         lab.run_all()
         page = lab.page
@@ -147,7 +150,7 @@ def test_a_reopened_notebook_and_a_restarted_kernel(tmp_path: Path) -> None:
     import nbformat
 
     path = write_notebook(tmp_path / "kept.ipynb", CELLS)
-    with Lab(path, timeout=60) as lab:
+    with Lab(path, timeout=60, extension=False) as lab:
         lab.run_all()
         lab.page.locator(".fb-view .fb-bar button[title^='Step (']:not([disabled])").wait_for()
         lab.page.wait_for_timeout(2500)  # then the run is kept
@@ -157,6 +160,6 @@ def test_a_reopened_notebook_and_a_restarted_kernel(tmp_path: Path) -> None:
         assert lab.errors == []
     output = nbformat.read(path, as_version=4).cells[3].outputs[0]
     assert output.metadata[MIME]["recording"]
-    with Lab(path, timeout=60) as lab:
+    with Lab(path, timeout=60, extension=False) as lab:
         assert lab.texts()[-1].startswith("> 1  layer1/matmul_1")
         assert lab.page.locator(".fb-view").count() == 0 and lab.errors == []

@@ -116,7 +116,7 @@ def test_a_page_opens_a_view_over_a_comm(cell: Notebook) -> None:
     cell(NET)
     view = cell("%flow view net").result.view
     shown.bundle(view, "")
-    opened, comm = comm_opened(VIEWS.find), Comm()
+    opened, comm = comm_opened(lambda asked: VIEWS.find(str(asked.get("view")))), Comm()
     opened(comm, {"content": {"data": {"view": view.id}}})
     comm.message({"content": {"data": {"type": "hello", "protocol": PROTOCOL}}})
     end = time.monotonic() + 20

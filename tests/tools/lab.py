@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -67,10 +67,18 @@ class Lab:
         height: int = 1000,
         windowing: str = "none",
         timeout: float = 120,
+        app: str = "lab",
+        extension: bool = True,
+        settings: Mapping[str, dict[str, object]] | None = None,
     ) -> None:
+        """``app``: "lab", or "notebook" for Notebook 7; ``extension``: with flowbook's own, else widgets show views;
+        ``settings``: of an extension, by "package/plugin"."""
         self.notebook = notebook.resolve()
         self.timeout = timeout
         self.errors: list[str] = []
+        self._app = app
+        self._extension = extension
+        self._settings = dict(settings or {})
         self._theme = theme
         self._windowing = windowing
         self._viewport = {"width": width, "height": height}
@@ -88,7 +96,8 @@ class Lab:
             self._start_browser()
             # The page may be asked only for what this server has.
             tree = quote(self.notebook.name)
-            self.page.goto(f"{url}lab/tree/{tree}?token={token}", wait_until="domcontentloaded")
+            path = f"lab/tree/{tree}" if self._app == "lab" else f"notebooks/{tree}"
+            self.page.goto(f"{url}{path}?token={token}", wait_until="domcontentloaded")
             self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=self.timeout * 1000)
             self._wait_for_kernel()
         except BaseException:
@@ -135,11 +144,22 @@ class Lab:
         )
         self._write_settings("docmanager-extension", "plugin", {"autosave": False})
 
-        command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1", "--port=0"]
+        for name, values in self._settings.items():
+            self._write_settings(*name.split("/"), values, scope="")
+
+        if not self._extension:
+            labconfig = self._folder / "config" / "labconfig"
+            labconfig.mkdir()
+            off = {"disabledExtensions": {"flowbook-graph": True}}
+            (labconfig / "page_config.json").write_text(json.dumps(off))
+
+        module = "jupyterlab" if self._app == "lab" else "notebook"
+        command = [sys.executable, "-m", module, "--no-browser", "--ip=127.0.0.1", "--port=0"]
         command += [
             f"--ServerApp.root_dir={self.notebook.parent}",
             "--ServerApp.open_browser=False",
             "--LabApp.expose_app_in_browser=True",
+            "--JupyterNotebookApp.expose_app_in_browser=True",
             "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
             "--LabApp.extension_manager=readonly",
         ]
@@ -162,8 +182,8 @@ class Lab:
                 time.sleep(0.1)
         raise RuntimeError(f"JupyterLab did not start:\n{self._log.read_text(errors='replace')[-4000:]}")
 
-    def _write_settings(self, package: str, plugin: str, values: dict[str, object]) -> None:
-        folder = self._folder / "settings" / "@jupyterlab" / package
+    def _write_settings(self, package: str, plugin: str, values: dict[str, object], scope: str = "@jupyterlab") -> None:
+        folder = self._folder / "settings" / scope / package
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f"{plugin}.jupyterlab-settings").write_text(json.dumps(values))
 

@@ -1,6 +1,7 @@
 /** The exported file: the page has the recording in it, and a player answers the buttons. */
 
 import { type Packed, unpackBase64, unzip } from "../codec";
+import { packedProgram } from "./program";
 import { WorkerEngine } from "../layout/layouter";
 import { Player } from "../player";
 import { View } from "../view/view";
@@ -8,7 +9,7 @@ import { View } from "../view/view";
 const PAGE = "html,body{margin:0;height:100%;overflow:hidden}.fb-page .fb-view{height:100vh;border:0;border-radius:0}";
 
 async function main(): Promise<void> {
-  const engine = new WorkerEngine();
+  const engine = new WorkerEngine(packedProgram);
   engine.warm();
   const sheet = new CSSStyleSheet();
   sheet.replaceSync(PAGE);

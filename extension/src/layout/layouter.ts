@@ -1,14 +1,10 @@
 /** Layouts of outlines: made in a worker, kept by structure, so that what was seen before comes back at once. */
 
-import { unzip } from "../codec";
 import type { Outline } from "../model/outline";
 import { inColumns } from "./columns";
 import { fromJson, toDot } from "./dot";
 import type { Layout } from "./types";
 import type { Question, Reply } from "./worker";
-
-/** The worker's program, gzip and Base64; it stands in front of every bundle (`flowbook/notebook/assets.py`). */
-declare const FLOWBOOK_LAYOUT: string;
 
 const KEPT = 40;
 const TIMEOUT = 20_000;
@@ -46,6 +42,8 @@ export class WorkerEngine {
   private next = 0;
   private readonly waiting = new Map<number, { resolve: (json: string) => void; reject: (error: Error) => void }>();
 
+  constructor(private readonly program: () => Promise<string>) {}
+
   /** Start already: it takes as long as reading a large recording. */
   warm(): void {
     this.worker ??= this.start();
@@ -67,7 +65,7 @@ export class WorkerEngine {
     });
 
   private async start(): Promise<Worker> {
-    const program = new Blob([await unzip(FLOWBOOK_LAYOUT)], { type: "text/javascript;charset=utf-8" });
+    const program = new Blob([await this.program()], { type: "text/javascript;charset=utf-8" });
     const url = URL.createObjectURL(program);
     const worker = new Worker(url);
     worker.onmessage = (event: MessageEvent<Reply>) => this.receive(event.data);

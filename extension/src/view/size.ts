@@ -19,6 +19,7 @@ export class Size {
     private readonly store: Store,
     private readonly canvas: Canvas,
     private readonly alone: boolean,
+    private readonly most: number | null,
   ) {}
 
   get compact(): boolean {
@@ -32,7 +33,7 @@ export class Size {
 
   /** How many boxes to begin with: what can be read at once. */
   get boxes(): number {
-    return this.compact ? 18 : 40;
+    return this.most ?? (this.compact ? 18 : 40);
   }
 
   /** There is another graph, a run, a node that is chosen, or another width. */

@@ -1,11 +1,13 @@
 /** Light or dark: as JupyterLab says where it is around, else as the browser prefers. */
 
-export function followTheme(root: HTMLElement, changed: () => void): () => void {
+export type Theme = "follow" | "light" | "dark";
+
+export function followTheme(root: HTMLElement, wanted: Theme, changed: () => void): () => void {
   const preferred = matchMedia("(prefers-color-scheme: dark)");
   const apply = (): void => {
     const told = root.closest("[data-jp-theme-light]") ?? document.querySelector("body[data-jp-theme-light]");
     const dark = told ? told.getAttribute("data-jp-theme-light") === "false" : preferred.matches;
-    const theme = dark ? "dark" : "light";
+    const theme = wanted === "follow" ? (dark ? "dark" : "light") : wanted;
     if (root.dataset["fbTheme"] !== theme) {
       root.dataset["fbTheme"] = theme;
       changed();

@@ -58,6 +58,7 @@ export class Toolbar {
     this.river = button("Gradient river (G)", icon("river"), () => this.toggleRiver());
     this.whole = button("Show the whole graph", "whole graph", () => this.toggleWhole(), { class: "fb-quiet-button" });
     const colour = h("select", { "aria-label": "colour by" }, ...COLOURS.map((each) => h("option", { value: each }, `colour: ${each}`)));
+    colour.value = store.colour;
     colour.addEventListener("change", () => {
       store.colour = colour.value as Colour;
       looks.look();

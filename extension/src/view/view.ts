@@ -4,7 +4,7 @@ import type { Host } from "../host";
 import { type Engine, Layouter } from "../layout/layouter";
 import type { Box } from "../model/outline";
 import type { Scope } from "../model/scopes";
-import { Store } from "../model/store";
+import { type Colour, Store } from "../model/store";
 import { PROTOCOL, type ToKernel } from "../protocol";
 import { BreakpointList } from "./breakpoints";
 import { Canvas } from "./canvas";
@@ -22,7 +22,7 @@ import { nodeOf, Scene } from "./scene";
 import { Size } from "./size";
 import { StoryWalk } from "./storywalk";
 import { addStyle } from "./style";
-import { followTheme } from "./theme";
+import { followTheme, type Theme } from "./theme";
 import { Timeline } from "./timeline";
 import { Toolbar } from "./toolbar";
 import { Training } from "./training";
@@ -30,9 +30,19 @@ import { Training } from "./training";
 /** Milliseconds in which a run that belongs to a graph comes after it: then it is whole from the beginning. */
 const RUN_FOLLOWS = 40;
 
+/** How a view looks when it opens; the reader may change it. */
+export interface Look {
+  colour: Colour;
+  river: boolean;
+  theme: Theme;
+  /** Boxes at most before anything is opened; `null`: what there is room for. */
+  boxes: number | null;
+}
+
 export interface Options {
   /** The view has the page for itself: the wheel zooms it, wherever the focus is, and it is as high as the page. */
   alone: boolean;
+  look?: Look;
 }
 
 export class View {
@@ -61,6 +71,8 @@ export class View {
     options: Options,
   ) {
     const { store } = this;
+    store.colour = options.look?.colour ?? store.colour;
+    store.river = options.look?.river ?? store.river;
     const send = (message: ToKernel): void => this.send(message);
     const reveal = (node: number): void => void this.reveal(node);
     this.layouter = new Layouter(engine);
@@ -70,7 +82,7 @@ export class View {
       breakpoint: (node) => this.breakpoint(node),
       resized: () => this.size.changed(),
     });
-    this.size = new Size(this.root, store, this.canvas, options.alone);
+    this.size = new Size(this.root, store, this.canvas, options.alone, options.look?.boxes ?? null);
     this.scene = new Scene(store, this.canvas, this.layouter, () => this.paint(), this.size);
     this.finder = new Finder(store, reveal, this.repaint);
     this.link = new CellLink(this.root, store, (command) => this.command(command));
@@ -96,7 +108,7 @@ export class View {
     listen(this.root, keysOf(this));
     this.subscribe();
     const redraw = (): void => [this.timeline, this.training].forEach((each) => each.redraw());
-    this.ends.push(followTheme(this.root, redraw), host.onMessage((message) => this.receive(message)), this.watch());
+    this.ends.push(followTheme(this.root, options.look?.theme ?? "follow", redraw), host.onMessage((message) => this.receive(message)), this.watch());
     this.send({ type: "hello", protocol: PROTOCOL });
   }
 

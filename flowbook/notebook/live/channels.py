@@ -7,10 +7,7 @@ JupyterLab and Notebook 7 open a comm for each view that they draw, with the ext
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
-
-if TYPE_CHECKING:
-    from flowbook.notebook.live.liveview import LiveView
+from typing import Any, Protocol
 
 NAME = "flowbook-graph"  # of the distribution, the extension, and the comms
 MIME = f"application/vnd.{NAME}.trace+json"
@@ -21,6 +18,19 @@ class Channel(Protocol):
 
     def send(self, message: Mapping[str, Any], buffers: Sequence[bytes]) -> None:
         """Send a packed message; from any thread, and without waiting for the page."""
+
+
+class Room(Protocol):
+    """What pages open: a view, or the panel."""
+
+    def join(self, channel: Channel) -> None:
+        """A page has opened it."""
+
+    def leave(self, channel: Channel) -> None:
+        """A page has closed it."""
+
+    def receive(self, message: Any, channel: Channel) -> None:
+        """A message of a page, on whatever thread it came."""
 
 
 class CommChannel:
@@ -45,24 +55,24 @@ def answer_at_once(comm: Any) -> None:
     getattr(comm, "__dict__", {}).pop("_reply_subshell_id", None)
 
 
-def connect(comm: Any, view: LiveView) -> None:
-    """Show ``view`` to the page at the other end of ``comm``, until one of them closes it."""
+def connect(comm: Any, room: Room) -> None:
+    """Show ``room`` to the page at the other end of ``comm``, until one of them closes it."""
     channel = CommChannel(comm)
-    comm.on_msg(lambda message: view.receive(message["content"]["data"], channel))
-    comm.on_close(lambda message: view.leave(channel))
-    view.join(channel)
+    comm.on_msg(lambda message: room.receive(message["content"]["data"], channel))
+    comm.on_close(lambda message: room.leave(channel))
+    room.join(channel)
     answer_at_once(comm)
 
 
-def comm_opened(find: Callable[[str], LiveView | None]) -> Callable[[Any, Any], None]:
-    """The target of comms that pages open: ``find`` gives the view of an id, if there is one (still)."""
+def comm_opened(find: Callable[[Mapping[str, Any]], Room | None]) -> Callable[[Any, Any], None]:
+    """The target of comms that pages open: ``find`` gives what their first message asks for, if it is there (still)."""
 
     def opened(comm: Any, message: Any) -> None:
         data = message["content"]["data"]
-        view = find(str(data.get("view"))) if isinstance(data, dict) else None
-        if view is None:
+        room = find(data) if isinstance(data, Mapping) else None
+        if room is None:
             comm.close()  # of another kernel, or long gone: the page falls back to what was saved
         else:
-            connect(comm, view)
+            connect(comm, room)
 
     return opened

@@ -20,7 +20,7 @@ from flowbook.notebook.live.points import condition
 from flowbook.notebook.live.snapshot import snapshot
 from flowbook.notebook.live.watching import Columns, LiveRun, Part, watch_of
 from flowbook.notebook.protocol import PROTOCOL, Breakpoint, Breakpoints, Events, GraphMessage, RunMessage, Value
-from flowbook.notebook.sampling import ELEMENTS, value_message
+from flowbook.notebook.sampling import value_message
 from flowbook.runtime.session import Session
 from flowbook.runtime.summary import Summary, measure, summarize
 from flowbook.runtime.trace import Trace
@@ -68,6 +68,11 @@ class GraphView(LiveView):
         """The graph may be another one now."""
         if self.channels:
             self._engine.put({"type": "graph"})
+
+    def marked(self) -> None:
+        """Breakpoints may be others now."""
+        if self.channels:
+            self._engine.put({"type": "marked"})
 
     def _tell_graph(self) -> None:
         taken = snapshot(self.graph, self.cell, self.session(), whole=self.whole)
@@ -130,7 +135,8 @@ class GraphView(LiveView):
                 for number, mark in enumerate(found, 1)
             ],
         )
-        if message["breakpoints"] or self.memory.latest("breakpoints") is not None:
+        known = self.memory.latest("breakpoints")
+        if message != known and (message["breakpoints"] or known is not None):
             self.tell(message)
 
     # -------------------------------------------------------------------------------------------- runs
@@ -246,7 +252,7 @@ class GraphView(LiveView):
             self.tell({"type": "values", "values": messages})
 
     def _message(self, node: int, output: int, value: Any) -> Value:
-        elements = ELEMENTS if node == self._selected else FEW
+        elements = self.elements if node == self._selected else FEW
         if isinstance(value, Part):
             dtype = self._entry(node)["outputs"][output]["dtype"]
             array = np.zeros(0, dtype) if value.array is None else value.array
@@ -273,6 +279,8 @@ class GraphView(LiveView):
         kind = message["type"]
         if kind == "graph":
             self._tell_graph()
+        elif kind == "marked":
+            self._tell_breakpoints()
         elif kind == "show":
             self.whole = bool(message["whole"])
             self._tell_graph()

@@ -11,7 +11,9 @@ from typing import Any
 from flowbook.notebook.live.channels import Channel
 from flowbook.notebook.live.memory import Memory
 from flowbook.notebook.protocol import PROTOCOL, pack
+from flowbook.notebook.sampling import ELEMENTS
 
+LEAST, LARGEST = 64, 1 << 16  # elements of a chosen value that a page may ask for
 MOST = 256  # views that are kept for pages that may come back; those seen longest ago go first
 
 
@@ -26,6 +28,7 @@ class LiveView:
         self.lock = RLock()
         self.memory = Memory()
         self.channels: dict[Channel, bool] = {}  # and whether anybody can see the page
+        self.elements = ELEMENTS  # of a chosen value, that are sent at once
         self._pages: set[str] = set()  # those that were told everything
 
     @property
@@ -74,6 +77,9 @@ class LiveView:
             if isinstance(message.get("page"), str):
                 self._pages.add(message["page"])
             self.channels[channel] = True
+            wanted = message.get("elements")
+            if isinstance(wanted, int):
+                self.elements = min(max(wanted, LEAST), LARGEST)
             self.looked()
             if self.memory.graph is None:
                 self.opened()

@@ -16,6 +16,7 @@ from flowbook.notebook.commands import session
 from flowbook.notebook.live.channels import NAME, comm_opened
 from flowbook.notebook.live.graphview import GraphView
 from flowbook.notebook.live.liveview import VIEWS
+from flowbook.notebook.live.panel import Panel
 from flowbook.notebook.live.shown import Shown
 from flowbook.notebook.live.stepping import StepperView
 from flowbook.notebook.live.watching import watch_of
@@ -25,19 +26,36 @@ FEW = 8  # steppers that are kept for pages that may come back
 
 _cells: WeakKeyDictionary[Graph, dict[str, GraphView]] = WeakKeyDictionary()
 _versions: WeakKeyDictionary[Graph, int] = WeakKeyDictionary()  # what the views of a graph know
+_panels: list[Panel] = []  # one, in a kernel
 _steppers: dict[str, StepperView] = {}  # by the front end's cell: a cell that runs again opens another
 
 
 def install(shell: Any) -> None:
     """Let pages open views of this kernel."""
     if getattr(shell, "kernel", None) is not None:
-        comm.get_comm_manager().register_target(NAME, comm_opened(VIEWS.find))
+        panel = Panel(_graphs, session, lambda: shell.user_ns, _retell)
+        _panels[:] = [panel]
+        find = lambda asked: panel if asked.get("panel") else VIEWS.find(str(asked.get("view")))  # noqa: E731
+        comm.get_comm_manager().register_target(NAME, comm_opened(find))
 
 
 def uninstall(shell: Any) -> None:
     """Views that are open stay; no more are opened."""
     if getattr(shell, "kernel", None) is not None and NAME in comm.get_comm_manager().targets:
         comm.get_comm_manager().unregister_target(NAME, VIEWS.find)  # type: ignore[arg-type]
+        _panels.clear()
+
+
+def _graphs() -> list[Graph]:
+    """The graphs that cells have defined something in, and the default graph when it has nodes."""
+    default = get_default_graph()
+    return [each for each in dict.fromkeys([default, *_cells]) if each in _cells or each.nodes]
+
+
+def _retell(graph: Graph) -> None:
+    """Other breakpoints are set."""
+    for view in _cells.get(graph, {}).values():
+        view.marked()
 
 
 def cell_view(graph: Graph, cell: str, commit: Commit) -> GraphView:
@@ -77,12 +95,15 @@ def view(cell: str | None = None, graph: Graph | None = None) -> Shown:
 
 
 def follow() -> None:
-    """A cell is done: tell the views that are open, where it changed their graph."""
+    """A cell is done: tell the views that are open, where it changed their graph, and the panel."""
     for graph, views in list(_cells.items()):
         if _versions.get(graph) != graph.version:
             _versions[graph] = graph.version
             for view in views.values():
                 view.update()
+        _retell(graph)
+    for panel in _panels:
+        panel.refresh()
 
 
 def stepper_view(stepper: Stepper, title: str, names: Callable[[], Mapping[str, Any]], cell: str | None) -> StepperView:

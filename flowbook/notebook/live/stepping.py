@@ -24,7 +24,7 @@ from flowbook.notebook.live.points import Points
 from flowbook.notebook.live.snapshot import settled
 from flowbook.notebook.live.spans import Spans
 from flowbook.notebook.protocol import PROTOCOL, Edited, GraphMessage, RunMessage, Value
-from flowbook.notebook.sampling import ELEMENTS, value_message
+from flowbook.notebook.sampling import value_message
 from flowbook.runtime.stepper import Stepper
 from flowbook.runtime.summary import summarize
 
@@ -205,9 +205,10 @@ class StepperView(LiveView):
         count = len(self._known.infos[node].outputs)
         return [(each, self._told[node, each]) for each in range(count) if (node, each) in self._told]
 
-    def _message(self, node: int, output: int, value: Any, elements: int = ELEMENTS) -> Value:
-        message = value_message(node, output, summarize(value), max(elements, 1))
-        if not elements:
+    def _message(self, node: int, output: int, value: Any, elements: int | None = None) -> Value:
+        limit = self.elements if elements is None else elements
+        message = value_message(node, output, summarize(value), max(limit, 1))
+        if not limit:
             message.pop("sample", None)
             message.pop("histogram", None)
         return message
@@ -329,7 +330,7 @@ class StepperView(LiveView):
         new = [each for each in numbers.values(states) if self._told.get(each[:2]) is not each[2]]
         messages = []
         for node, output, value, pinned in new:
-            elements = ELEMENTS if node == self._selected else FEW if len(new) <= MANY else 0
+            elements = self.elements if node == self._selected else FEW if len(new) <= MANY else 0
             message = self._message(node, output, value, elements)
             if pinned:
                 message["set"] = True

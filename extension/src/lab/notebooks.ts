@@ -1,0 +1,46 @@
+/** What a notebook gets: views in its outputs, their connection with its cells, and its part of the panel. */
+
+import type { DocumentRegistry } from "@jupyterlab/docregistry";
+import type { INotebookModel, NotebookPanel } from "@jupyterlab/notebook";
+import { DisposableDelegate, type IDisposable } from "@lumino/disposable";
+import { link } from "./linking";
+import type { SidePanel } from "./panel";
+import { PanelData } from "./paneldata";
+import { GraphRenderer, MIME } from "./renderer";
+import type { Settings } from "./settings";
+
+/** Before the renderer of widgets, which shows the same view where this extension is not installed. */
+const RANK = -20;
+
+export class Notebooks implements DocumentRegistry.IWidgetExtension<NotebookPanel, INotebookModel> {
+  private readonly data = new WeakMap<NotebookPanel, PanelData>();
+  private current: NotebookPanel | null = null;
+
+  constructor(
+    private readonly settings: Settings,
+    private readonly panel: SidePanel,
+  ) {}
+
+  createNew(notebook: NotebookPanel): IDisposable {
+    const data = new PanelData(notebook.sessionContext, () => notebook === this.current && this.panel.draw());
+    this.data.set(notebook, data);
+    const opened = (): void => void data.connect();
+    const createRenderer = (): GraphRenderer => new GraphRenderer(notebook.sessionContext, this.settings, opened);
+    notebook.content.rendermime.addFactory({ safe: true, mimeTypes: [MIME], createRenderer }, RANK);
+    link(notebook, this.settings);
+    return new DisposableDelegate(() => data.dispose());
+  }
+
+  /** Another notebook is in front, or none. */
+  follow(notebook: NotebookPanel | null): void {
+    this.current = notebook;
+    this.panel.show_(notebook, (notebook && this.data.get(notebook)) ?? null);
+  }
+
+  /** A cell was run: perhaps one that loads flowbook. */
+  executed(notebook: NotebookPanel | undefined, source: string): void {
+    if (notebook && source.includes("flowbook")) {
+      void this.data.get(notebook)?.connect();
+    }
+  }
+}

@@ -1,0 +1,123 @@
+/**
+ * What an output shows: the live view while the kernel knows it; else the run that was kept with the notebook, which
+ * plays; else the picture that was saved.
+ */
+
+import type { ISessionContext } from "@jupyterlab/apputils";
+import type { IRenderMime } from "@jupyterlab/rendermime-interfaces";
+import { Widget } from "@lumino/widgets";
+import { type Packed, unpackBase64, unzip } from "../codec";
+import type { Host } from "../host";
+import { Player } from "../player";
+import { h } from "../view/dom";
+import type { View } from "../view/view";
+import { KernelHost, kernelOf } from "./connection";
+import { load } from "./engine";
+import type { Settings } from "./settings";
+
+export const MIME = "application/vnd.flowbook-graph.trace+json";
+
+interface Metadata {
+  view?: string;
+  recording?: string;
+}
+
+export class GraphRenderer extends Widget implements IRenderMime.IRenderer {
+  private known: Metadata = {};
+  private host: KernelHost | null = null;
+  private drawn: View | null = null;
+  private round = 0;
+
+  constructor(
+    private readonly session: ISessionContext | null,
+    private readonly settings: Settings,
+    private readonly opened: () => void,
+  ) {
+    super();
+    this.addClass("flowbook-output");
+  }
+
+  async renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    const told = (model.metadata[MIME] ?? {}) as Metadata;
+    const before = this.known;
+    this.known = told;
+    if (before.view === told.view && (this.host || before.recording === told.recording) && this.node.firstChild) {
+      return; // a live view knows more than what is kept of it
+    }
+    this.clear();
+    const round = (this.round += 1);
+    this.node.replaceChildren(picture(model));
+    if (!(await this.live(round)) && round === this.round) {
+      await this.replay(round);
+    }
+  }
+
+  override dispose(): void {
+    this.round += 1;
+    this.clear();
+    super.dispose();
+  }
+
+  private clear(): void {
+    this.drawn?.dispose();
+    this.host?.dispose();
+    this.drawn = this.host = null;
+  }
+
+  /** Show the view of the kernel; `false` when there is none. */
+  private async live(round: number): Promise<boolean> {
+    const kernel = this.session && this.known.view ? await kernelOf(this.session) : null;
+    if (!kernel || round !== this.round) {
+      return false;
+    }
+    const host = new KernelHost(kernel, this.known.view!, this.settings.elements);
+    this.host = host;
+    if ((await host.opened) && round === this.round) {
+      await this.draw(host, round);
+      this.opened();
+      return true;
+    }
+    host.dispose();
+    this.host = this.host === host ? null : this.host;
+    return false;
+  }
+
+  private async replay(round: number): Promise<void> {
+    const { recording } = this.known;
+    if (recording === undefined) {
+      return;
+    }
+    try {
+      const messages = (JSON.parse(await unzip(recording)) as Packed[]).map(unpackBase64);
+      await this.draw(new Player(messages), round);
+    } catch (error) {
+      const text = `The run that was kept with this output cannot be read: ${String(error)}`;
+      this.node.append(h("div", { class: "flowbook-note", role: "alert" }, text));
+    }
+  }
+
+  private async draw(host: Host, round: number): Promise<void> {
+    const draw = await load();
+    if (round === this.round) {
+      const home = h("div");
+      this.node.replaceChildren(home);
+      this.drawn = draw(home, host, this.settings);
+    }
+  }
+}
+
+/** What an output is without a kernel: the saved picture, which runs no scripts and fetches nothing, else its text. */
+function picture(model: IRenderMime.IMimeModel): Node {
+  const svg = text(model.data["image/svg+xml"]);
+  if (svg === null) {
+    return h("pre", {}, text(model.data["text/plain"]) ?? "");
+  }
+  const found = h("img", { class: "flowbook-picture", alt: text(model.data["text/plain"]) ?? "flow graph" });
+  found.src = `data:image/svg+xml,${encodeURIComponent(svg)}`;
+  return found;
+}
+
+/** A text of a MIME bundle, which files keep as lines. */
+function text(value: unknown): string | null {
+  return typeof value === "string" ? value : Array.isArray(value) ? value.join("") : null;
+}

@@ -1,0 +1,210 @@
+"""flowbook's extension in a real JupyterLab: views in the place of pictures, cells and graphs as one, the panel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.test_lab import write_notebook
+from tests.tools.lab import Lab
+
+pytestmark = pytest.mark.browser
+SHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+LOAD = "%load_ext flowbook\nimport numpy as np\nimport flowbook as fb"
+NET = """%%flow --name net
+x = fb.placeholder((4, 3))
+w = fb.Variable(np.full((3, 2), 0.5, np.float32))
+h = fb.tanh(fb.matmul(x, w))
+loss = fb.mean(fb.square(h - 0.3))"""
+TRAIN = "%%flow --name train\nstep = fb.train.SGD(0.1).minimize(loss)"
+RUN = "%flow run loss step --feed x=np.ones((4,3)) --steps 30"
+DEBUG = "d = %flow debug loss --feed x=np.ones((4,3))"
+STEP = ".fb-bar button[title^='Step (']"
+# Notebook 7.6 says this of itself when a notebook is opened, whatever is installed.
+NOTEBOOKS_OWN = "exception: Cannot read properties of undefined (reading 'schema')"
+HOSTILE = '"><img src=x onerror=window.hacked=1>'
+
+
+def shot(lab: Lab, name: str) -> None:
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    lab.page.screenshot(path=SHOTS / f"{name}.png")
+
+
+def view(lab: Lab, cell: int) -> Any:
+    """The view in the output of a cell, once it is drawn."""
+    found = lab.page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".fb-view").first
+    found.locator(".fb-card").first.wait_for()
+    return found
+
+
+def command(lab: Lab, name: str) -> None:
+    lab._in_page("await window.jupyterapp.commands.execute(argument);", name)
+
+
+def source(lab: Lab, cell: int, text: str) -> None:
+    """Write another text into a cell, and run it."""
+    lab._in_page(
+        """
+        const found = panel().content;
+        found.activeCellIndex = argument[0];
+        found.activeCell.model.sharedModel.setSource(argument[1]);
+        await window.jupyterapp.commands.execute('notebook:run-cell');
+        """,
+        [cell, text],
+    )
+
+
+def clean(lab: Lab) -> None:
+    assert lab.failures() == [] and lab.errors == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_views_cells_and_the_panel(tmp_path: Path, theme: str) -> None:
+    path = write_notebook(tmp_path / "all.ipynb", [LOAD, NET, TRAIN, RUN, DEBUG])
+    with Lab(path, theme=theme, width=1920, height=1200, timeout=20) as lab:
+        lab.hide_sidebar()
+        lab.run_all()
+        page = lab.page
+        net, stepper = view(lab, 1), view(lab, 4)
+        net.locator(".fb-finished, .fb-released").first.wait_for()  # it has seen the training
+        assert page.locator(".flowbook-picture").count() == 0
+        # A step moves the stepper's own view, and no other.
+        stepper.scroll_into_view_if_needed()
+        stepper.locator(f"{STEP}:not([disabled])").click()
+        stepper.locator(".fb-status").filter(has_text="1 of ").wait_for()
+        shot(lab, f"extension-stepper-{theme}")
+        # A node shows the line that made it.
+        stepper.locator(".fb-card").filter(has_text="loss").click()
+        line = page.locator(".flowbook-line")
+        line.wait_for()
+        cell = page.locator(".jp-Notebook .jp-Cell").nth(1)
+        assert cell.locator(".flowbook-line").count() == 1
+        last = cell.locator(".cm-line").last.bounding_box()
+        assert abs(last["y"] - line.bounding_box()["y"]) < 4  # loss is made by the last line
+        shot(lab, f"extension-line-{theme}")
+        # The cursor lights the nodes of its line, in all views of the notebook.
+        cell.locator(".cm-line").nth(3).click()
+        net.locator(".fb-card.fb-lit").filter(has_text="tanh").wait_for()
+        lit = net.locator(".fb-card.fb-lit")
+        assert sorted(each.get_attribute("aria-label").split(",")[0] for each in lit.all()) == ["h", "matmul_1"]
+        # The panel.
+        command(lab, "flowbook:open-panel")
+        panel = page.locator(".flowbook-panel")
+        panel.locator(".flowbook-variable").filter(has_text="w").wait_for()
+        assert {"net", "train"} <= set(panel.locator(".flowbook-name").all_inner_texts())
+        assert "cpu:0" in panel.inner_text() and "gpu:0" in panel.inner_text()
+        panel.locator("input[data-key^=break]").first.fill("op:tanh")
+        panel.locator("input[data-key^=break]").first.press("Enter")
+        panel.locator("code").filter(has_text="op:tanh").wait_for()
+        net.locator(".fb-card.fb-stop").filter(has_text="tanh").wait_for()
+        panel.locator("input[data-key^=break]").first.fill("op:")
+        panel.locator("input[data-key^=break]").nth(1).fill("x >")
+        panel.locator("input[data-key^=break]").nth(1).press("Enter")
+        panel.locator(".flowbook-trouble").filter(has_text="x >").wait_for()
+        shot(lab, f"extension-panel-{theme}")
+        panel.locator("button[title='Remove breakpoint op:tanh']").click()
+        panel.locator("code").filter(has_text="op:tanh").wait_for(state="detached")
+        panel.locator("button.flowbook-name").filter(has_text="w").first.click()
+        cell.locator(".flowbook-line").wait_for()
+        clean(lab)
+
+
+def test_commands_menus_and_settings(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path / "commands.ipynb", [LOAD, NET, DEBUG])
+    with Lab(path, timeout=20, settings={"flowbook-graph/plugin": {"colour": "time", "theme": "dark"}}) as lab:
+        lab.run_all()
+        stepper = view(lab, 2)
+        assert stepper.get_attribute("data-fb-theme") == "dark"
+        assert stepper.locator("select[aria-label='colour by']").input_value() == "time"
+        status = stepper.locator(".fb-status")
+        stepper.locator(f"{STEP}:not([disabled])").wait_for()
+        command(lab, "flowbook:step")
+        status.filter(has_text="1 of ").wait_for()
+        lab.page.get_by_role("menuitem", name="Run", exact=True).click()
+        lab.page.locator(".lm-Menu-item").filter(has_text="Flow Graph").hover()
+        lab.page.locator(".lm-Menu-item").filter(has_text="Run to the End").click()
+        status.filter(has_text="finished").wait_for()
+        lab._in_page("await window.jupyterapp.commands.execute('apputils:activate-command-palette');")
+        lab.page.locator(".lm-CommandPalette-input").fill("step back")
+        lab.page.locator(".lm-CommandPalette-item").filter(has_text="Step Back").first.click()
+        status.filter(has_text="next loss").wait_for()
+        clean(lab)
+
+
+def test_an_edited_cell_shows_what_is_different(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path / "diff.ipynb", [LOAD, NET, TRAIN])
+    with Lab(path, timeout=20) as lab:
+        lab.run_all()
+        view(lab, 1)
+        source(lab, 1, NET.replace("fb.tanh(fb.matmul(x, w))", "fb.sigmoid(fb.matmul(x, w) * 2.0)"))
+        net = view(lab, 1)
+        changes = net.locator(".fb-changes")
+        changes.filter(has_text="added").wait_for()
+        text = changes.inner_text()
+        assert "1 added" in text and "changed" in text, text
+        shot(lab, "extension-diff")
+        assert lab.page.locator(".jp-Notebook .jp-Cell").nth(1).locator(".fb-view").count() == 1
+        clean(lab)
+
+
+def test_a_reopened_notebook_plays_without_its_kernel(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path / "kept.ipynb", [LOAD, NET, DEBUG])
+    with Lab(path, timeout=20) as lab:
+        lab.run_all()
+        stepper = view(lab, 2)
+        stepper.locator(f"{STEP}:not([disabled])").click()
+        stepper.locator(".fb-status").filter(has_text="1 of ").wait_for()
+        command(lab, "flowbook:stop")
+        stepper.locator(".fb-status").filter(has_text="finished").wait_for()
+        lab.page.wait_for_timeout(2500)  # then the run is kept
+        command(lab, "docmanager:save")
+        lab._in_page("await panel().sessionContext.session.kernel.restart();")
+        lab.page.locator(".fb-notice").filter(has_text="The kernel was restarted").first.wait_for()
+        clean(lab)
+    with Lab(path, timeout=20) as lab:
+        stepper = view(lab, 2)
+        status = stepper.locator(".fb-status")
+        status.filter(has_text="finished").wait_for()
+        stepper.locator(".fb-bar button[title^='Step back']").click()
+        status.filter(has_text="next loss").wait_for()
+        assert lab.page.locator(".jp-Notebook .jp-Cell").nth(1).locator("img.flowbook-picture").count() == 1
+        shot(lab, "extension-reopened")
+        assert lab.errors == []
+
+
+def test_hostile_names(tmp_path: Path) -> None:
+    cells = [
+        LOAD,
+        f"%%flow --name '{HOSTILE}'\nwith fb.name_scope('s'):\n    v = fb.Variable(1.0)\n    y = v * 2.0",
+        "%flow watch *",
+    ]
+    path = write_notebook(tmp_path / "hostile.ipynb", cells)
+    with Lab(path, timeout=20) as lab:
+        lab.run_all()
+        found = view(lab, 1)
+        found.locator(".fb-card").first.click()
+        command(lab, "flowbook:open-panel")
+        lab.page.locator(".flowbook-panel .flowbook-name").filter(has_text="onerror").first.wait_for()
+        lab.page.locator(".flowbook-panel .flowbook-name").filter(has_text="onerror").first.click()
+        lab.page.locator(".flowbook-line").wait_for()
+        assert lab.page.evaluate("window.hacked") is None
+        clean(lab)
+
+
+def test_notebook_7(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path / "seven.ipynb", [LOAD, NET, TRAIN, RUN, DEBUG])
+    with Lab(path, timeout=20, app="notebook") as lab:
+        lab.run_all()
+        stepper = view(lab, 4)
+        stepper.locator(f"{STEP}:not([disabled])").click()
+        stepper.locator(".fb-status").filter(has_text="1 of ").wait_for()
+        stepper.locator(".fb-bar button[title^='Step back']").click()
+        stepper.locator(".fb-status").filter(has_text="0 of ").wait_for()
+        view(lab, 1).locator(".fb-finished, .fb-released").first.wait_for()
+        command(lab, "flowbook:open-panel")
+        lab.page.locator(".flowbook-panel .flowbook-variable").filter(has_text="w").wait_for()
+        shot(lab, "notebook-7")
+        assert lab.failures() == []
+        assert set(lab.errors) <= {NOTEBOOKS_OWN}
