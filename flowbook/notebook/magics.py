@@ -90,7 +90,11 @@ class FlowMagics(Magics):
     def _run(self, words: list[str], options: Mapping[str, Any]) -> Any:
         fetches, feeds, graph = self._request("run", words, options)
         steps = _steps("run", options, 1)
-        return commands.run(fetches, feeds, steps=steps, trace=bool(options.get("trace")), graph=graph)
+        found = commands.run(fetches, feeds, steps=steps, trace=bool(options.get("trace")), graph=graph)
+        trace = commands.session(graph).trace
+        if options.get("trace") and trace is not None and getattr(self.shell, "kernel", None) is not None:
+            shown.show_trace(trace, commands.session(graph).graph, " ".join(words))
+        return found
 
     def _profile(self, words: list[str], options: Mapping[str, Any]) -> Any:
         fetches, feeds, graph = self._request("profile", words, options)

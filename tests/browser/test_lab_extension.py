@@ -63,7 +63,7 @@ def clean(lab: Lab) -> None:
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_views_cells_and_the_panel(tmp_path: Path, theme: str) -> None:
     path = write_notebook(tmp_path / "all.ipynb", [LOAD, NET, TRAIN, RUN, DEBUG])
-    with Lab(path, theme=theme, width=1920, height=1200, timeout=20) as lab:
+    with Lab(path, theme=theme, width=1920, height=1200, timeout=90) as lab:
         lab.hide_sidebar()
         lab.run_all()
         page = lab.page
@@ -113,7 +113,7 @@ def test_views_cells_and_the_panel(tmp_path: Path, theme: str) -> None:
 
 def test_commands_menus_and_settings(tmp_path: Path) -> None:
     path = write_notebook(tmp_path / "commands.ipynb", [LOAD, NET, DEBUG])
-    with Lab(path, timeout=20, settings={"flowbook-graph/plugin": {"colour": "time", "theme": "dark"}}) as lab:
+    with Lab(path, timeout=90, settings={"flowbook-graph/plugin": {"colour": "time", "theme": "dark"}}) as lab:
         lab.run_all()
         stepper = view(lab, 2)
         assert stepper.get_attribute("data-fb-theme") == "dark"
@@ -135,7 +135,7 @@ def test_commands_menus_and_settings(tmp_path: Path) -> None:
 
 def test_an_edited_cell_shows_what_is_different(tmp_path: Path) -> None:
     path = write_notebook(tmp_path / "diff.ipynb", [LOAD, NET, TRAIN])
-    with Lab(path, timeout=20) as lab:
+    with Lab(path, timeout=90) as lab:
         lab.run_all()
         view(lab, 1)
         source(lab, 1, NET.replace("fb.tanh(fb.matmul(x, w))", "fb.sigmoid(fb.matmul(x, w) * 2.0)"))
@@ -151,7 +151,7 @@ def test_an_edited_cell_shows_what_is_different(tmp_path: Path) -> None:
 
 def test_a_reopened_notebook_plays_without_its_kernel(tmp_path: Path) -> None:
     path = write_notebook(tmp_path / "kept.ipynb", [LOAD, NET, DEBUG])
-    with Lab(path, timeout=20) as lab:
+    with Lab(path, timeout=90) as lab:
         lab.run_all()
         stepper = view(lab, 2)
         stepper.locator(f"{STEP}:not([disabled])").click()
@@ -163,7 +163,7 @@ def test_a_reopened_notebook_plays_without_its_kernel(tmp_path: Path) -> None:
         lab._in_page("await panel().sessionContext.session.kernel.restart();")
         lab.page.locator(".fb-notice").filter(has_text="The kernel was restarted").first.wait_for()
         clean(lab)
-    with Lab(path, timeout=20) as lab:
+    with Lab(path, timeout=90) as lab:
         stepper = view(lab, 2)
         status = stepper.locator(".fb-status")
         status.filter(has_text="finished").wait_for()
@@ -181,7 +181,7 @@ def test_hostile_names(tmp_path: Path) -> None:
         "%flow watch *",
     ]
     path = write_notebook(tmp_path / "hostile.ipynb", cells)
-    with Lab(path, timeout=20) as lab:
+    with Lab(path, timeout=90) as lab:
         lab.run_all()
         found = view(lab, 1)
         found.locator(".fb-card").first.click()
@@ -195,7 +195,7 @@ def test_hostile_names(tmp_path: Path) -> None:
 
 def test_notebook_7(tmp_path: Path) -> None:
     path = write_notebook(tmp_path / "seven.ipynb", [LOAD, NET, TRAIN, RUN, DEBUG])
-    with Lab(path, timeout=20, app="notebook") as lab:
+    with Lab(path, timeout=90, app="notebook") as lab:
         lab.run_all()
         stepper = view(lab, 4)
         stepper.locator(f"{STEP}:not([disabled])").click()
@@ -208,3 +208,32 @@ def test_notebook_7(tmp_path: Path) -> None:
         shot(lab, "notebook-7")
         assert lab.failures() == []
         assert set(lab.errors) <= {NOTEBOOKS_OWN}
+
+
+def test_a_traced_run_plays_in_its_output(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path / "traced.ipynb", [LOAD, NET, "%flow run loss --feed x=np.ones((4,3)) --trace"])
+    with Lab(path, timeout=90) as lab:
+        lab.run_all()
+        found = view(lab, 2)
+        found.locator(".fb-bar button[title^='Step back']").click()
+        found.locator(".fb-status").filter(has_text="next loss").wait_for()
+        clean(lab)
+        log = lab._log.read_text()
+        assert "No such comm" not in log
+
+
+def test_a_notebook_that_is_opened_asks_a_new_kernel_once(tmp_path: Path) -> None:
+    """Of a kernel that has not loaded flowbook, a comm is refused, and the kernel complains each time."""
+    path = write_notebook(tmp_path / "fresh.ipynb", [LOAD, NET, TRAIN, "%%flow --name more\ny = h * 2.0"])
+    with Lab(path, timeout=90) as lab:
+        lab.run_all()
+        view(lab, 1)
+        command(lab, "docmanager:save")
+    with Lab(path, timeout=90) as lab:
+        lab.page.locator("img.flowbook-picture").nth(2).wait_for()
+        lab.page.wait_for_timeout(1500)
+        assert lab._log.read_text().count("No such comm") <= 1
+        lab.run_all()
+        view(lab, 3)
+        assert lab.page.locator("img.flowbook-picture").count() == 0
+        clean(lab)

@@ -130,6 +130,8 @@ def test_the_graph_follows_runs_and_a_step_back_restores_the_picture(tmp_path: P
         page.screenshot(path=SHOTS / f"lab-graph-{theme}.png")
         stepper.scroll_into_view_if_needed()
         status = stepper.locator(".fb-status")
+        stepper.locator(".fb-card").nth(2).wait_for()
+        page.wait_for_timeout(300)  # the edges' texts, too
         seen = [pictures(lab, 1)]
         for position in range(1, 6):
             stepper.locator(".fb-bar button[title^='Step (']").click()

@@ -33,7 +33,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     addTraceFiles(app, settings);
     addCommands(app, tracker, palette);
     // Where there is no notebook around it, an output has no kernel: in a console, or a file that is looked at.
-    const createRenderer = (): GraphRenderer => new GraphRenderer(null, settings, () => undefined);
+    const createRenderer = (): GraphRenderer => new GraphRenderer(null, settings, () => Promise.resolve(false));
     rendermime.addFactory({ safe: true, mimeTypes: [MIME], createRenderer }, 60);
     tracker && addNotebooks(app, tracker, palette, settings);
   },

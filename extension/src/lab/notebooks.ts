@@ -24,8 +24,8 @@ export class Notebooks implements DocumentRegistry.IWidgetExtension<NotebookPane
   createNew(notebook: NotebookPanel): IDisposable {
     const data = new PanelData(notebook.sessionContext, () => notebook === this.current && this.panel.draw());
     this.data.set(notebook, data);
-    const opened = (): void => void data.connect();
-    const createRenderer = (): GraphRenderer => new GraphRenderer(notebook.sessionContext, this.settings, opened);
+    const connect = (): Promise<boolean> => data.connect();
+    const createRenderer = (): GraphRenderer => new GraphRenderer(notebook.sessionContext, this.settings, connect);
     notebook.content.rendermime.addFactory({ safe: true, mimeTypes: [MIME], createRenderer }, RANK);
     link(notebook, this.settings);
     return new DisposableDelegate(() => data.dispose());

@@ -14,7 +14,8 @@ export class PanelData {
   /** Why there is nothing, or what went wrong. */
   trouble = "";
   private line: Line | null = null;
-  private kernel: Kernel.IKernelConnection | null = null;
+  private known: Promise<boolean> | null = null;
+  private answer: (known: boolean) => void = () => undefined;
   private timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(
@@ -25,16 +26,25 @@ export class PanelData {
     session.statusChanged.connect(this.follow, this);
   }
 
-  /** Ask the kernel, if it has flowbook; it is asked again when a view opens, or a cell is run. */
-  async connect(): Promise<void> {
+  /** Whether the kernel has flowbook. Views ask before they open a comm; a kernel that had none is asked again. */
+  connect(): Promise<boolean> {
+    return (this.known ??= this.open());
+  }
+
+  private async open(): Promise<boolean> {
     const kernel = await kernelOf(this.session);
-    if (!kernel || kernel === this.kernel) {
-      return;
+    if (!kernel) {
+      this.known = null;
+      return false;
     }
-    this.kernel = kernel;
+    const answered = new Promise<boolean>((answer) => (this.answer = answer));
     const received = (message: unknown): void => this.receive(message as ToPanel);
     const ended = (): void => this.forget();
     this.line = await Line.open(kernel, { panel: true }, received, ended).catch(() => null);
+    if (!this.line) {
+      this.forget();
+    }
+    return answered;
   }
 
   send(message: FromPanel): void {
@@ -60,6 +70,7 @@ export class PanelData {
   }
 
   private receive(message: ToPanel): void {
+    this.answer(true);
     if (message.type === "refused") {
       this.trouble = message.text;
     } else if (message.protocol !== PROTOCOL) {
@@ -80,7 +91,8 @@ export class PanelData {
 
   /** The kernel is another one, or has no flowbook. */
   private forget(): void {
-    this.kernel = this.line = this.state = null;
+    this.answer(false);
+    this.known = this.line = this.state = null;
     this.trouble = "";
     this.changed();
   }

@@ -31,7 +31,7 @@ export class GraphRenderer extends Widget implements IRenderMime.IRenderer {
   constructor(
     private readonly session: ISessionContext | null,
     private readonly settings: Settings,
-    private readonly opened: () => void,
+    private readonly connect: () => Promise<boolean>,
   ) {
     super();
     this.addClass("flowbook-output");
@@ -66,7 +66,8 @@ export class GraphRenderer extends Widget implements IRenderMime.IRenderer {
 
   /** Show the view of the kernel; `false` when there is none. */
   private async live(round: number): Promise<boolean> {
-    const kernel = this.session && this.known.view ? await kernelOf(this.session) : null;
+    const known = this.known.view !== undefined && (await this.connect());
+    const kernel = known && this.session ? await kernelOf(this.session) : null;
     if (!kernel || round !== this.round) {
       return false;
     }
@@ -74,7 +75,6 @@ export class GraphRenderer extends Widget implements IRenderMime.IRenderer {
     this.host = host;
     if ((await host.opened) && round === this.round) {
       await this.draw(host, round);
-      this.opened();
       return true;
     }
     host.dispose();

@@ -11,6 +11,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from flowbook.devices import device
+from flowbook.errors import ArgumentError
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Tensor
 from flowbook.notebook import marks
@@ -117,7 +118,10 @@ class Panel:
     # -------------------------------------------------------------------------------------------- what there is
 
     def _graph(self, number: int) -> Graph:
-        return next(graph for graph, each in self._numbers.items() if each == number)
+        for graph, each in self._numbers.items():
+            if each == number:
+                return graph
+        raise ArgumentError("this graph is not there any more")
 
     def _now(self) -> PanelMessage:
         found = []

@@ -51,6 +51,17 @@ def kept(trace: Trace, graph: Any, title: str) -> str | None:
     return None
 
 
+def show_trace(trace: Trace, graph: Any, title: str) -> None:
+    """Display a recorded run: it plays where the front end has flowbook's extension, else there is a line of text."""
+    found = kept(trace, graph, title)
+    steps = sum(info.kind == "step" for info in trace.nodes)
+    text = f"recorded run of {steps} node{'s' * (steps != 1)}: see fb.notebook.session().trace"
+    if found is None:
+        text += "; it is too large to be kept in the notebook, %flow export keeps it in a file"
+    data = {"text/plain": text} | ({} if found is None else {MIME: {"protocol": PROTOCOL}})
+    display(data, metadata={} if found is None else {MIME: {"recording": found}}, raw=True)  # type: ignore[no-untyped-call]
+
+
 class Keeper:
     """Keeps the run of a stepper in the output that shows it, some time after each change."""
 
