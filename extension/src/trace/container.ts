@@ -19,7 +19,7 @@ const MAGIC = "FLOWBOOK";
 const DIGESTED = 52;
 const ALIGNMENT = 64;
 const MAX_DEPTH = 256;
-const MAX_RANK = 64;
+export const MAX_RANK = 64;
 const NON_FINITE = new Map<unknown, number>([["nan", NaN], ["inf", Infinity], ["-inf", -Infinity]]);
 const LOADERS = new Map([["checkpoint", "Session.restore"], ["graph", "load_graph"], ["trace", "Trace.load"], ["repro", "load_repro"]]);
 

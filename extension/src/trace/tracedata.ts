@@ -2,7 +2,7 @@
 
 import { STATES } from "../protocol";
 import { DTYPES, numbers, type Numbers, type Stored } from "./arrays";
-import { hasMembers, isObject, isSize, type Container } from "./container";
+import { hasMembers, isObject, isSize, MAX_RANK, type Container } from "./container";
 
 /** `NodeInfo` of flowbook/runtime/events.py, without what is not shown. */
 export interface NodeInfo {
@@ -135,7 +135,7 @@ function decodeValues(entries: unknown, arrays: Map<string, Stored>, nodes: Node
     need(isInt(node, 0, nodes.length) && isInt(output, 0, nodes[node]!.outputs.length), "a value is of no node");
     need(!seen.has(`${node}:${output}`), "a node has two values");
     seen.add(`${node}:${output}`);
-    need(all(shape, isSize), "a value has no shape");
+    need(all(shape, isSize) && (shape as number[]).length <= MAX_RANK, "a value has no shape");
     const sizes = shape as number[];
     const size = sizes.includes(0) ? 0 : sizes.reduce((product, each) => product * each, 1);
     need(Number.isSafeInteger(size), "a value has more elements than there can be");
