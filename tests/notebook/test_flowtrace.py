@@ -476,6 +476,66 @@ def changed(data: bytes, change: Callable[[dict[str, Any], dict[str, Any]], Any]
     return container.dumps("trace", document, arrays)
 
 
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The way to every member of a document."""
+    if path:
+        yield path
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield from places(value[key], (*path, key))
+
+
+ODD = (
+    None,
+    True,
+    False,
+    -1,
+    0,
+    7,
+    2**31,
+    2**60,
+    10**400,
+    0.5,
+    np.nan,
+    np.inf,
+    -np.inf,
+    "",
+    "a",
+    "a/gradients/b",
+    [],
+    {},
+)
+
+
+def test_any_member_may_be_anything(whole: bytes, read: Reader, tmp_path: Path) -> None:
+    """What Python refuses is refused; what it takes gives the same, or is too large to be counted in float64."""
+    document, arrays = container.loads(whole, "trace")
+    document["values"][0].update(measured=[0.0, 1.0, 0.5, 0.5, 0, 0, 0])
+    arrays["values/0"] = arrays["values/0"].reshape(-1)
+    ways, rng, taken = list(places(document)), random.Random(0), 0
+    for _ in range(700):
+        way, odd = rng.choice(ways), rng.choice(ODD)
+        if "measured" in way and type(odd) is int and way[-1] in range(4):
+            continue  # JavaScript does not tell 1 from 1.0
+        edited = json.loads(json.dumps(document))
+        inside = edited
+        for key in way[:-1]:
+            inside = inside[key]
+        inside[way[-1]] = odd
+        data = container.dumps("trace", edited, arrays)
+        try:
+            wanted = expected(data, tmp_path)
+        except FileError:
+            with pytest.raises(Refused):
+                read(data)
+                pytest.fail(f"taken: {odd!r} at {way}")
+        else:
+            taken += 1
+            if odd == 2**60 and way[-2] in ("shape", "measured"):
+                continue
+            assert_same(read(data), wanted)
+    assert taken > 50
+
+
 def edit(change: Callable[[Any], Any]) -> Callable[[bytes], bytes]:
     """Changes the document."""
     return lambda data: changed(data, lambda document, _: change(document))
