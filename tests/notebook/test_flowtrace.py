@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
@@ -26,6 +26,7 @@ from flowbook.graph import container
 from flowbook.graph.types import SUPPORTED
 from flowbook.notebook.protocol import pack
 from flowbook.notebook.recording import recording
+from flowbook.runtime.events import Events, NodeInfo
 from flowbook.runtime.summary import Statistics, Summary, summarize
 from flowbook.runtime.trace import Trace
 from flowbook.runtime.tracedata import TraceData, encode
@@ -337,16 +338,15 @@ def test_the_page_over_plain_http_reads_the_same(start: Callable[..., Reader], t
 
 
 @given(recipe=recipes())
-def test_random_graphs(recipe: Any, read: Reader, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_random_graphs_with_gradients(recipe: Any, read: Reader, tmp_path_factory: pytest.TempPathFactory) -> None:
     made = build(recipe)
+    with made.graph.as_default():
+        gradients = fb.gradients(fb.sum(made.tensors[-1]), [*made.feeds, *made.variables], unconnected="none")
     session = fb.Session(made.graph, devices=DEVICES)
-    session.run([*made.fetches], made.feeds, trace=True)
+    session.run([*made.fetches, *(each for each in gradients if each is not None)], made.feeds, trace=True)
     assert session.trace is not None
     data = saved(session.trace)
     assert_same(read(data), expected(data, tmp_path_factory.getbasetemp()))
-
-
-# ------------------------------------------------------------------------------------------------ values
 
 
 @pytest.fixture(scope="module")
@@ -354,6 +354,41 @@ def one() -> TraceData:
     """A run of one node, whose value tests replace."""
     with fb.Graph().as_default():
         return traced(fb.identity(fb.constant(1.0))).data
+
+
+NAMES = ("a", "b", "a/b", "b/a/c", "gradients/a/b", "gradients/a/gradients/c", "a:1", "/", "")
+SPECS = (("float32", ()), ("float32", (2, None)), ("float64", ("n",)), ("int32", ()), ("float32", None))
+
+
+@st.composite
+def strange_nodes(draw: st.DrawFn) -> tuple[NodeInfo, ...]:
+    """Nodes as no graph has them, but a file may: of one name, in bodies of each other, derived from anything."""
+    name, found = st.sampled_from(NAMES), []
+    for place in range(draw(st.integers(1, 9))):
+        before = st.integers(0, place - 1) if place else st.nothing()
+        found.append(NodeInfo(
+            name=draw(name), op=draw(st.sampled_from(("add", "identity", "exp", "assign", "copy", "ümlaut"))),
+            kind=draw(st.sampled_from(("step", "step", "feed", "constant", "variable"))), owner=None, device="cpu:0",
+            requested=None, inputs=tuple(draw(st.lists(st.one_of(name, st.none(), st.just("0.5")), max_size=3))),
+            outputs=tuple(draw(st.lists(st.sampled_from(SPECS), max_size=2))),
+            cell=draw(st.sampled_from((None, "", "c"))),
+            line=draw(st.sampled_from((None, 0, 7))), forward=draw(st.one_of(st.none(), name)),
+            parent=draw(st.one_of(st.just(-1), st.just(-1), before)), step=0,
+            waits=tuple(draw(st.lists(before, max_size=2))) if place else (),
+        ))  # fmt: skip
+    return tuple(found)
+
+
+@given(nodes=strange_nodes())
+@settings(max_examples=500)
+def test_strange_nodes(nodes: tuple[NodeInfo, ...], one: TraceData, read: Reader, tmp_path_factory: Any) -> None:
+    events = {name: column[:0] for name, column in one.events.columns.items()}
+    buffers = {name: column[:0] for name, column in one.buffers.items()}
+    data = saved(TraceData(nodes, Events(nodes, events), buffers, {}, (), 0.0, None))
+    assert_same(read(data), expected(data, tmp_path_factory.getbasetemp()))
+
+
+# ------------------------------------------------------------------------------------------------ values
 
 
 def small_arrays() -> st.SearchStrategy[Any]:
