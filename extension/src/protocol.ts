@@ -4,6 +4,9 @@ export const PROTOCOL = 1;
 
 export const STATES = ["waiting", "ready", "running", "finished", "released"] as const;
 
+/** The ops that write a variable. */
+export const WRITES: readonly string[] = ["assign", "assign_add", "assign_sub"];
+
 /**
  * Output `output` of node `node`.
  */

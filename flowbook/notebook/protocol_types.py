@@ -1,6 +1,7 @@
 """The TypeScript of the protocol, from `protocol.py`: ``python -m flowbook.notebook.protocol_types --write``.
 
-With ``--check`` it says whether the committed file is that.
+It also has what a view has to know of the ops to read a trace without a kernel. With ``--check`` it says whether the
+committed file is that.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal, NotRequired, get_args, get_origin, is_typeddict
 
+from flowbook.graph.opdef import REGISTRY
 from flowbook.notebook import protocol
 
 TARGET = Path(__file__).parents[2] / "extension" / "src" / "protocol.ts"
@@ -24,10 +26,16 @@ def typescript() -> str:
         "// Made from flowbook/notebook/protocol.py by `python -m flowbook.notebook.protocol_types --write`.",
         f"export const PROTOCOL = {protocol.PROTOCOL};",
         f"export const STATES = [{', '.join(map(_quoted, protocol.STATES))}] as const;",
+        "/** The ops that write a variable. */\n"
+        f"export const WRITES: readonly string[] = [{', '.join(map(_quoted, _writes()))}];",
     ]
     parts += [_interface(each) for each in vars(protocol).values() if is_typeddict(each)]
     parts += [f"export type {name} =\n  | {_union(name)};" for name in ("ToView", "ToKernel", "ToPanel", "FromPanel")]
     return "\n\n".join(parts) + "\n"
+
+
+def _writes() -> list[str]:
+    return sorted(name for name, each in REGISTRY.items() if each.writes)
 
 
 def _union(name: str) -> str:

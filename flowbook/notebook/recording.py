@@ -1,4 +1,7 @@
-"""A run as messages: what a view needs to play it without a kernel."""
+"""A run as messages: what a view needs to play it without a kernel.
+
+``extension/src/trace/`` does the same with a trace's file in TypeScript; a change here is a change there.
+"""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from flowbook.runtime.summary import Statistics, Summary
 
 KINDS = ("step", "feed", "constant", "variable")
 BUFFERS = ("node", "bytes", "born", "died")
+MAX_RANK = 64  # NumPy's own limit
 LONGEST = 2.0**53  # seconds; views calculate with times, and have to get numbers
 
 
@@ -141,26 +142,28 @@ def _values(entries: Any, arrays: Mapping[str, Any], nodes: tuple[NodeInfo, ...]
         node, output, shape, measured = (entry[key] for key in ("node", "output", "shape", "measured"))
         _need(_is_int(node, 0, len(nodes)) and _is_int(output, 0, len(nodes[node].outputs)), "a value is of no node")
         _need((node, output) not in found, "a node has two values")
-        _need(_all(shape, lambda dim: _is_int(dim, 0, 2**63)), "a value has no shape")
+        _need(_all(shape, lambda dim: _is_int(dim, 0, 2**63)) and len(shape) <= MAX_RANK, "a value has no shape")
+        size = math.prod(shape)
+        _need(size < 2**63, "a value has more elements than there can be")
         array = arrays.get(f"values/{index}")
         _need(array is not None and array.dtype.name in SUPPORTED, "a value is not there")
         assert array is not None
         if measured is None:
             _need(list(array.shape) == shape, "a value has another shape")
         else:
-            _need(array.ndim == 1 and array.size <= math.prod(shape) and _is_measured(measured), "a sample is none")
+            _need(array.ndim == 1 and array.size <= size and _is_measured(measured, size), "a sample is none")
         statistics = None if measured is None else Statistics(*measured)
         found[node, output] = Summary(array.dtype.name, tuple(shape), measured is None, array, statistics)
     return found
 
 
-def _is_measured(value: Any) -> bool:
+def _is_measured(value: Any, size: int) -> bool:
     if not isinstance(value, list) or len(value) != len(Statistics._fields):
         return False
     numbers, counts = value[:4], value[4:]
-    return all(each is None or type(each) is float for each in numbers) and all(
-        _is_int(each, 0, 2**63) for each in counts
-    )
+    if not all(each is None or type(each) is float for each in numbers):
+        return False
+    return all(_is_int(each, 0, 2**63) for each in counts) and sum(counts) <= size
 
 
 def _failure(entry: Any, nodes: tuple[NodeInfo, ...]) -> Failure | None:

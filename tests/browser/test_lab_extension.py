@@ -237,3 +237,48 @@ def test_a_notebook_that_is_opened_asks_a_new_kernel_once(tmp_path: Path) -> Non
         view(lab, 3)
         assert lab.page.locator("img.flowbook-picture").count() == 0
         clean(lab)
+
+
+def test_a_flow_cell_is_python_to_the_editor(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path / "typing.ipynb", [LOAD, NET, "%%flow\n# more\nz = fb.tan"])
+    with Lab(path, timeout=90) as lab:
+        lab._in_page(
+            "panel().content.activeCellIndex = 0; await window.jupyterapp.commands.execute('notebook:run-cell');"
+        )
+        cell = lab.page.locator(".jp-Notebook .jp-Cell").nth(2)
+        comment = cell.locator(".cm-line").nth(1).locator("span").first
+        name = cell.locator(".cm-line").nth(2).locator("span").first
+        colours = [each.evaluate("(node) => getComputedStyle(node).color") for each in (comment, name)]
+        assert colours[0] != colours[1]  # a comment has a colour of its own
+        cell.locator(".cm-line").last.click()
+        lab.page.keyboard.press("End")
+        lab.page.keyboard.press("Tab")
+        lab.page.locator(".jp-Completer-item").filter(has_text="tanh").first.click()
+        cell.locator(".cm-line").filter(has_text="z = fb.tanh").wait_for()
+        assert lab.errors == []
+
+
+def test_a_trace_file_opens_without_a_kernel(tmp_path: Path) -> None:
+    import numpy as np
+
+    import flowbook as fb
+
+    with fb.Graph().as_default():
+        x = fb.placeholder((2, 3), name="x")
+        y = fb.sum(fb.exp(x, name="e"), name="y")
+        session = fb.Session()
+        session.run(y, {x: np.ones((2, 3))}, trace=True)
+    session.trace.save(tmp_path / "run.flowtrace")
+    (tmp_path / "broken.flowtrace").write_bytes((tmp_path / "run.flowtrace").read_bytes()[:-7])
+    path = write_notebook(tmp_path / "beside.ipynb", ["1"])
+    with Lab(path, timeout=90) as lab:
+        opened = "await window.jupyterapp.commands.execute('docmanager:open', {path: argument});"
+        lab._in_page(opened, "run.flowtrace")
+        found = lab.page.locator(".flowbook-file .fb-view")
+        found.locator(".fb-card").filter(has_text="exp").wait_for()
+        found.locator(".fb-bar button[title^='Step back']").click()
+        found.locator(".fb-status").filter(has_text="next y").wait_for()
+        shot(lab, "extension-trace-file")
+        lab._in_page(opened, "broken.flowtrace")
+        lab.page.locator(".flowbook-file [role=alert]").filter(has_text="cannot be shown").wait_for()
+        assert lab.errors == []

@@ -532,6 +532,13 @@ UNSOUND = {
     "value twice": lambda document, arrays: document["values"][1].update(node=document["values"][0]["node"]),
     "value of another shape": lambda document, arrays: document["values"][0].update(shape=[3]),
     "statistics no numbers": lambda document, arrays: document["values"][0].update(measured=["a"] * 7),
+    "more counted than there are": lambda document, arrays: document["values"][0].update(
+        measured=[0.0] * 4 + [1, 2, 0]
+    ),
+    "more elements than countable": lambda document, arrays: document["values"][0].update(
+        shape=[2**62] * 60, measured=[0.0] * 4 + [0] * 3
+    ),
+    "rank beyond": lambda document, arrays: document["values"][0].update(shape=[1] * 65, measured=[0.0] * 4 + [0] * 3),
     "statistics beyond float": lambda document, arrays: document["values"][0].update(measured=[10**400] * 4 + [0] * 3),
 }
 

@@ -1,1 +1,0 @@
-"use strict";(self.rspackChunkflowbook_graph=self.rspackChunkflowbook_graph||[]).push([[3],{16(r,o,s){async function t(r){throw Error(`not built yet (${r.length} bytes)`)}s.d(o,{readTrace:()=>t})}}]);
