@@ -25,7 +25,7 @@ export class Player implements Host {
   private timer: ReturnType<typeof setInterval> | undefined;
   private breakpoints: Breakpoint[] = [];
   private readonly nodes: readonly GraphNode[];
-  private readonly story: Story | undefined;
+  private readonly stories: Story[] = [];
   /** Nodes with a nan, or an infinity, in what they gave. */
   private readonly not = { nan: new Set<number>(), inf: new Set<number>() };
 
@@ -41,7 +41,7 @@ export class Player implements Host {
       } else if (each.type === "events") {
         this.events = each;
       } else if (each.type === "story") {
-        this.story = each;
+        this.stories.push(each);
       } else if (each.type === "values") {
         each.values.forEach(({ node, statistics }) => {
           statistics.nans && this.not.nan.add(node);
@@ -211,12 +211,23 @@ export class Player implements Host {
     this.emit({ type: "breakpoints", breakpoints: this.breakpoints });
   }
 
-  /** The recorded story, from the node that is asked about if it is in it. */
+  explains(node: number): boolean {
+    return this.storyOf(node) !== undefined;
+  }
+
+  /** The story about a node; else one that comes through it, and so begins there for whoever asks about this node. */
+  private storyOf(node: number): Story | undefined {
+    return (
+      this.stories.find((each) => each.node === node) ??
+      this.stories.find((each) => each.chapters.some((chapter) => chapter.node === node))
+    );
+  }
+
   private why(node: number): void {
-    if (this.story) {
-      const { chapters } = this.story;
-      const from = Math.max(0, chapters.findIndex((each) => each.node === node));
-      this.emit({ ...this.story, node, chapters: chapters.slice(from) });
+    const story = this.storyOf(node);
+    if (story) {
+      const from = Math.max(0, story.chapters.findIndex((each) => each.node === node));
+      this.emit({ ...story, node, chapters: story.chapters.slice(from) });
     }
   }
 

@@ -293,3 +293,43 @@ def test_a_graph_that_has_not_run_shows_shapes_and_no_timeline(tmp_path: Path) -
         assert view.page.locator(".fb-label").all_text_contents() == ["(2, 3)"] * 3
         assert view.page.locator(".fb-bar button[title^=Continue]").is_disabled()
         assert view.errors == []
+
+
+def test_the_walk_to_the_cause_of_a_nan(tmp_path: Path) -> None:
+    with fb.Graph().as_default():
+        x = fb.placeholder((3,), name="x")
+        y = fb.log(x, name="bad")
+        for index in range(24):
+            y = fb.tanh(y, name=f"n{index}")
+        fine = fb.exp(x, name="fine")
+        session = fb.Session()
+    session.run([y, fine], {x: [1.0, -1.0, 2.0]}, trace=True)
+    export(tmp_path / "nan.html", session)
+    with Page(tmp_path / "nan.html") as view:
+
+        def find(name: str) -> None:
+            view.page.fill("input[type=search]", name)
+            view.press("Enter", "Escape")
+            assert view.chosen == name
+
+        find("fine")
+        assert view.page.locator(".fb-why").count() == 0
+        view.press("w")
+        assert view.page.locator(".fb-story").is_hidden(), "nothing is wrong with it"
+        find("n23")
+        view.page.click(".fb-why")
+        view.settle()
+        walked = [view.chosen]
+        while view.page.locator(".fb-story [aria-label^='Nearer to the cause']").is_enabled():
+            view.page.click(".fb-story [aria-label^='Nearer to the cause']")
+            view.settle()
+            walked.append(view.chosen)
+        assert walked == [*(f"n{index}" for index in reversed(range(24))), "bad"]
+        assert "log of a negative number" in view.page.locator(".fb-story p").inner_text()
+        view.shot("export-story")
+        view.press("Home")
+        find("n5")
+        assert view.page.locator(".fb-why").count() == 0, "it has not run"
+        view.press("End", "w")
+        assert view.page.locator(".fb-story .fb-dot-of").count() == 7
+        assert view.errors == []

@@ -80,6 +80,19 @@ def test_the_run_of_a_stepper_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["y"] == pytest.approx([1 + np.e])
 
 
+def test_the_run_that_is_kept_tells_why_it_is_nan() -> None:
+    with fb.Graph().as_default() as graph:
+        x = fb.placeholder((2,), name="x")
+        y = fb.sum(fb.log(x, name="bad"), name="y")
+    stepper = fb.Session(graph).debug(y, {x: [0.0, -1.0]})
+    found = []
+    for _ in range(3):
+        text = shown.kept(stepper, "y")
+        found.append([each for each in recorded({MIME: {"recording": text}}) if each["type"] == "story"])
+        stepper.step()
+    assert found[0] == [] and [len(each[0]["chapters"]) for each in found[1:]] == [1, 2]
+
+
 def test_a_run_too_large_to_keep_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shown, "AFTER", 0.01)
     monkeypatch.setattr(shown, "MOST", 10)

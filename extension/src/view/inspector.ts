@@ -17,6 +17,8 @@ export interface Requests {
   send(message: ToKernel): void;
   /** Show the cell of a node. */
   visit(node: number): void;
+  /** Whether it can be asked why a node's value is not finite. */
+  explains(node: number): boolean;
 }
 
 export class Inspector {
@@ -122,7 +124,7 @@ export class Inspector {
       parts.push(" · ", button("Show the cell", place(node), () => asks.visit(index), { class: "fb-inline" }));
     }
     const acts = h("div", { class: "fb-acts" });
-    if (store.bad.has(index) && store.produced(index) && (store.live || store.story)) {
+    if (store.bad.has(index) && store.produced(index) && asks.explains(index)) {
       acts.append(button("Why is it nan? (W)", "why?", () => asks.send({ type: "why", node: index }), { class: "fb-inline fb-why" }));
     }
     if (store.run && !store.ended) {

@@ -36,7 +36,18 @@ export class StoryWalk {
     }
   }
 
+  /** Its buttons are made anew; who had the focus on one keeps it, at the other one where that way ends. */
   private draw(): void {
+    const label = this.root.contains(document.activeElement) ? document.activeElement!.getAttribute("aria-label") : null;
+    this.fill();
+    if (label !== null && !this.root.contains(document.activeElement)) {
+      const buttons = [...this.root.querySelectorAll<HTMLButtonElement>("button:enabled")];
+      const again = buttons.find((each) => each.getAttribute("aria-label") === label) ?? buttons[0];
+      (this.root.hidden ? this.root.closest<HTMLElement>(".fb-view") : again)?.focus({ preventScroll: true });
+    }
+  }
+
+  private fill(): void {
     const { store } = this;
     const { story } = store;
     this.root.hidden = story === null;

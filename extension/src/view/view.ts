@@ -74,7 +74,7 @@ export class View {
     this.scene = new Scene(store, this.canvas, this.layouter, () => this.paint(), this.size);
     this.finder = new Finder(store, reveal, this.repaint);
     this.link = new CellLink(this.root, store, (command) => this.command(command));
-    this.inspector = new Inspector(store, { reveal, send, visit: (node) => this.link.visit(node) });
+    this.inspector = new Inspector(store, { reveal, send, visit: (node) => this.link.visit(node), explains: (node) => this.explains(node) });
     this.timeline = new Timeline(store, (node) => this.visit(node), (position) => send({ type: "run_to", position }));
     this.training = new Training(store, () => send({ type: "interrupt" }));
     const breakpoints = new BreakpointList(store, send, reveal);
@@ -244,6 +244,17 @@ export class View {
   }
 
   // ---------------------------------------------------------------------------------------------- the run
+
+  /** Whether there is somebody to ask why a value is nan: a kernel, or a recording that tells. */
+  private explains(node: number): boolean {
+    return this.store.live || this.host.explains?.(node) === true;
+  }
+
+  why(node: number): void {
+    if (this.explains(node)) {
+      this.send({ type: "why", node });
+    }
+  }
 
   play(): void {
     this.send({ type: this.store.status.mode === "running" ? "pause" : "continue" });

@@ -16,10 +16,12 @@ from IPython.display import display, update_display
 
 from flowbook.notebook.live.channels import MIME
 from flowbook.notebook.live.liveview import VIEWS, LiveView
+from flowbook.notebook.live.snapshot import settled
 from flowbook.notebook.live.stepping import StepperView
 from flowbook.notebook.protocol import PROTOCOL, pack
 from flowbook.notebook.recording import recording
-from flowbook.runtime.trace import Trace
+from flowbook.notebook.story import set_in, stories
+from flowbook.runtime.stepper import Stepper
 
 MOST = 1_000_000  # characters of a recording in a notebook; a longer one is not kept, and the view says so
 AFTER = 1.0  # seconds without a change, after which a run is kept
@@ -42,10 +44,12 @@ def packed(messages: list[Any]) -> str | None:
     return found if len(found) <= MOST else None
 
 
-def kept(trace: Trace, graph: Any, title: str) -> str | None:
+def kept(stepper: Stepper, title: str) -> str | None:
     """A recording of a run, small enough for a notebook: with fewer elements of each value when it has to be."""
+    trace, graph = stepper.trace(), stepper.session.graph
+    told = settled(graph, lambda: stories(trace, graph, stepper.session, set_in(stepper))) or []
     for elements in (1024, 64):
-        found = packed(recording(trace, graph, title=title, elements=elements))
+        found = packed(recording(trace, graph, title=title, elements=elements, told=told))
         if found is not None:
             return found
     return None
@@ -74,7 +78,7 @@ class Keeper:
         stepper = self.view.stepper
         if stepper.closed or stepper._busy.locked():
             return
-        found = kept(stepper.trace(), stepper.session.graph, self.view.title)
+        found = kept(stepper, self.view.title)
         if found is None:
             if not self._told:
                 self._told = True

@@ -25,6 +25,7 @@ from flowbook.notebook.live.snapshot import settled
 from flowbook.notebook.live.spans import Spans
 from flowbook.notebook.protocol import PROTOCOL, Edited, GraphMessage, RunMessage, Value
 from flowbook.notebook.sampling import ELEMENTS, value_message
+from flowbook.notebook.story import set_in
 from flowbook.runtime.stepper import Stepper
 from flowbook.runtime.summary import summarize
 
@@ -109,7 +110,8 @@ class StepperView(LiveView):
             self._why(message["node"])
         elif kind == "export":
             title = self.title or "run"
-            self.tell(answers.exported(message["kind"], stepper.trace(), stepper.session.graph, title))
+            made = set_in(stepper)
+            self.tell(answers.exported(message["kind"], stepper.trace(), stepper.session, title, made))
 
     # -------------------------------------------------------------------------------------------- moving
 
@@ -273,13 +275,8 @@ class StepperView(LiveView):
         if tensor is None or not outputs:
             raise ArgumentError(f"'{self._known.infos[node].name}' has no value to ask about")
         numbers = {info.name: place for place, info in reversed(list(enumerate(self._known.infos)))}
-        made = {
-            info.name
-            for place, info in enumerate(self._known.infos)
-            if any(slot in frame.pins for frame, slot in self._known.slots(place))
-        }
         stepper = self.stepper
-        self.tell(answers.story(node, tensor, stepper.session, stepper.trace(), numbers, made))
+        self.tell(answers.story(node, tensor, stepper.session, stepper.trace(), numbers, set_in(stepper)))
 
     # -------------------------------------------------------------------------------------------- telling
 
