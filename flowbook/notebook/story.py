@@ -115,7 +115,7 @@ def _chapter(name: str, origin: NanOrigin, made: Set[str]) -> str:
         return f"Here it begins: you set this value, and there is {origin.kind} in it. Undo takes it back."
     if name == origin.name:
         inputs = f"; from {', '.join(map(repr, origin.inputs))}" if origin.inputs else ""
-        hint = f"\n{origin.hint}" if origin.hint else ""
+        hint = f"\nHint: {origin.hint}" if origin.hint else ""
         return f"Here it begins: {origin.rule}{inputs}{hint}"
     if origin.became is not None and name == origin.became[0]:
         return f"The infinity becomes nan here: {origin.became[1]}"

@@ -222,3 +222,31 @@ def test_when_the_kernel_is_gone_nothing_can_be_asked() -> None:
         page.card("y").click()
         page.settle()
         assert page.sent("select") == [] and page.page.locator(".fb-edit input").is_disabled()
+
+
+def executions(*ran: int) -> dict[str, Any]:
+    """These nodes ran, one after the other, a second each."""
+    return {
+        "type": "events", "run": 1, "first": 0,
+        "node": np.repeat(np.array(ran, np.int32), 2), "state": np.array([2, 3] * len(ran), np.uint8),
+        "seconds": np.arange(len(ran)).repeat(2).astype(np.float64) + np.array([0.0, 1.0] * len(ran)),
+        "bytes": np.zeros(2 * len(ran)), "thread": np.zeros(2 * len(ran), np.int32),
+    }  # fmt: skip
+
+
+def test_what_an_edit_ran_again_is_told_apart_in_the_timeline() -> None:
+    with view(executions(1, 2, 1, 2)) as page:
+        box = page.page.locator(".fb-lanes").bounding_box()
+        assert box is not None
+        tips = []
+        for bar in range(4):
+            place = 92 + (box["width"] - 112) * (bar + 0.5) / 4
+            page.page.mouse.move(box["x"] + place, box["y"] + 30)
+            page.settle()
+            tips.append(page.page.locator(".fb-tip").inner_text())
+        assert [each.partition(" · ")[0] for each in tips] == ["y", "z", "y", "z"]
+        assert ["ran again after an edit" in each for each in tips] == [False, False, True, True]
+        assert "z" in page.page.locator(".fb-side h3").inner_text(), "the node at the position, not the last bar"
+        page.shot("live-ran-again")
+        page.tell(paused(1, ORDER))
+        assert page.page.locator(".fb-side h3").inner_text() == "y"

@@ -78,7 +78,7 @@ export class Inspector {
   /** While nothing is chosen and the run is on its way: the node that has just run. */
   private last(): number | null {
     const { position, count } = this.store.status;
-    return position > 0 && position < count ? (this.store.spans[position - 1]?.node ?? null) : null;
+    return position > 0 && position < count ? (this.store.ranBefore(position)?.node ?? null) : null;
   }
 
   private tabButton(tab: Tab): HTMLElement {

@@ -142,7 +142,7 @@ export class Toolbar {
     if (store.run?.step !== undefined) {
       tail.push(" · training step ", h("b", {}, String(store.run.step)));
     }
-    const span = position ? store.spans[position - 1] : undefined;
+    const span = store.ranBefore(position);
     if (span) {
       tail.push(` · ${milliseconds(span.end * 1000)}`);
     }
