@@ -315,6 +315,15 @@ export interface Hello {
 }
 
 /**
+ * A view goes: its page was closed, its output cleared, its cell run again. `page`: as it said `Hello`, where it
+ * knows; without it, one of those that came the same way. A later `Hello` opens it again.
+ */
+export interface Bye {
+  type: "bye";
+  page?: string;
+}
+
+/**
  * A button: all of them act on the run that is shown. `over`: to the end of the scope; `into`, `out`: of the
  * body of a control-flow node; `continue`: to the next breakpoint; `restart`: to the start of the same run.
  */
@@ -443,6 +452,7 @@ export type ToView =
 
 export type ToKernel =
   | Hello
+  | Bye
   | Move
   | RunTo
   | SetBreakpoint

@@ -160,3 +160,46 @@ def test_a_reopened_notebook_and_a_restarted_kernel(tmp_path: Path) -> None:
     with Lab(path, timeout=60) as lab:
         assert lab.texts()[-1].startswith("> 1  layer1/matmul_1")
         assert lab.page.locator(".fb-view").count() == 0 and lab.errors == []
+
+
+def test_a_view_whose_page_went_is_free(tmp_path: Path) -> None:
+    """Its cell is run again, its output cleared, the notebook closed and opened, the page loaded anew."""
+    count = """from flowbook.notebook.live.liveview import VIEWS
+begin = time.time()
+while (found := sum(len(each.channels) for each in VIEWS._views.values())) != WANTED and time.time() < begin + 10:
+    time.sleep(0.05)
+print("pages:", found)"""
+    cells = [*CELLS[:2], "%flow view net", count.replace("WANTED", "2")]
+    with Lab(write_notebook(tmp_path / "pages.ipynb", cells), timeout=60) as lab:
+        page = lab.page
+
+        def pages(wanted: int) -> str:
+            lab._in_page(
+                "const cell = panel().content.widgets.at(-1); panel().content.activeCellIndex = 3;"
+                "cell.model.sharedModel.setSource(argument);"
+                "await window.jupyterapp.commands.execute('notebook:run-cell');",
+                count.replace("WANTED", str(wanted)),
+            )
+            return lab.texts()[-1]
+
+        def run(cell: int) -> None:
+            lab._in_page(
+                "panel().content.activeCellIndex = argument;"
+                "await window.jupyterapp.commands.execute('notebook:run-cell');",
+                cell,
+            )
+
+        lab.run_all()
+        page.locator(".fb-view .fb-card").first.wait_for()
+        shown = page.locator(".fb-view").count()
+        assert pages(shown) == f"pages: {shown}"
+        for _ in range(3):
+            run(2)
+        page.locator(".fb-view .fb-card").first.wait_for()
+        assert pages(shown) == f"pages: {shown}"
+        lab._in_page("await window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs');")
+        assert pages(0) == "pages: 0"
+        run(2)
+        page.locator(".fb-view .fb-card").first.wait_for()
+        assert pages(1) == "pages: 1"
+        assert lab.errors == []

@@ -97,10 +97,15 @@ export class View {
     this.subscribe();
     const redraw = (): void => [this.timeline, this.training].forEach((each) => each.redraw());
     this.ends.push(followTheme(this.root, redraw), host.onMessage((message) => this.receive(message)), this.watch());
+    this.greet();
+  }
+
+  private greet(): void {
     this.send({ type: "hello", protocol: PROTOCOL });
   }
 
   dispose(): void {
+    this.send({ type: "bye" });
     this.ends.forEach((end) => end());
     this.root.remove();
   }
@@ -153,7 +158,14 @@ export class View {
     });
     observer.observe(this.root);
     document.addEventListener("visibilitychange", tell);
+    // A page that goes takes its views with it; one that the browser kept, and that is shown again, is as a new one.
+    const gone = (): void => this.send({ type: "bye" });
+    const back = ({ persisted }: PageTransitionEvent): void => void (persisted && this.greet());
+    window.addEventListener("pagehide", gone);
+    window.addEventListener("pageshow", back);
     return () => {
+      window.removeEventListener("pagehide", gone);
+      window.removeEventListener("pageshow", back);
       observer.disconnect();
       document.removeEventListener("visibilitychange", tell);
     };

@@ -61,6 +61,7 @@ class GraphView(LiveView):
 
     def closed(self) -> None:
         super().closed()
+        self._engine.rest()
         self._places, self._numbers, self._values = {}, (None, None), {}
         self.watch.leave(self)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from threading import Timer
+from threading import Lock, Timer
+from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -63,16 +64,30 @@ class Keeper:
         self.data = data
         self.metadata = metadata
         self.display_id = display_id
+        self._lock = Lock()
         self._timer: Timer | None = None
+        self._due = 0.0
         self._told = False
 
     def changed(self) -> None:
-        """The run is another one."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = Timer(AFTER, self._keep)
+        """The run is another one. Returns at once: it is called at each step."""
+        with self._lock:
+            self._due = monotonic() + AFTER
+            if self._timer is None:
+                self._wait(AFTER)
+
+    def _wait(self, seconds: float) -> None:
+        self._timer = Timer(seconds, self._rang)
         self._timer.daemon = True
         self._timer.start()
+
+    def _rang(self) -> None:
+        with self._lock:
+            left = self._due - monotonic()
+            if left > 0:
+                return self._wait(left)
+            self._timer = None
+        self._keep()
 
     def _keep(self) -> None:
         stepper = self.view.stepper

@@ -8,20 +8,23 @@ the queue behind the cells that run, and later ones past it.
 from __future__ import annotations
 
 import gzip
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from functools import cache
 from hashlib import sha256
 from math import inf
 from time import monotonic
 from typing import Any
+from weakref import ref
 
 import anywidget
 import traitlets
 
 from flowbook.notebook import assets
 from flowbook.notebook.live.channels import answer_at_once
-from flowbook.notebook.live.liveview import LiveView
+from flowbook.notebook.live.liveview import MOST, LiveView
 
+GONE = "The kernel has forgotten this view, as others came after it. Run the cell again."
 LOADER = """const views = (globalThis.flowbookViews ??= {});
 async function load(model) {
   const program = new Promise((done) => {
@@ -52,7 +55,11 @@ export default { render };
 
 
 class ViewWidget(anywidget.AnyWidget):
-    """Shows one view, wherever the widget is displayed."""
+    """Shows one view, wherever the widget is displayed.
+
+    It holds the view only while a page shows it, as widgets stay until they are closed, and a page that is opened again
+    asks the same widget. Of those that no page shows, the latest `MOST` stay.
+    """
 
     _esm = LOADER
     version = traitlets.Unicode().tag(sync=True)
@@ -60,27 +67,58 @@ class ViewWidget(anywidget.AnyWidget):
     def __init__(self, view: LiveView) -> None:
         super().__init__(version=sha256(_program()).hexdigest()[:16])
         self._channel = _WidgetChannel(self)
-        self._view = view
+        self._view = ref(view)
+        self._shown: LiveView | None = None  # the view, while a page shows it
         self._sent = -inf
         self.on_msg(self._received)
-        view.join(self._channel)
         answer_at_once(self.comm)
+        _unseen(self)
 
     def _received(self, widget: Any, content: Any, buffers: Any) -> None:
-        if isinstance(content, Mapping) and content.get("type") == "program":
+        kind = content.get("type") if isinstance(content, Mapping) else None
+        if kind == "program":
             if monotonic() - self._sent > 1.0:  # else it was asked again because the answer is on its way
                 self._sent = monotonic()
                 self._channel.send({"type": "program"}, [_program()])
-        else:
-            self._view.receive(content, self._channel)
+            return
+        view = self._view()
+        if view is not None:
+            view.receive(content, self._channel)
+            self._look(view if self._channel in view.channels else None)
+        elif kind == "hello":
+            self._channel.send({"type": "notice", "level": "ended", "text": GONE}, [])
+
+    def _look(self, shown: LiveView | None) -> None:
+        if shown is not self._shown:
+            self._shown = shown
+            if shown is None:
+                _unseen(self)
+            else:
+                _waiting.pop(self, None)
 
     def close(self) -> None:
         """Take it from the pages."""
-        self._view.leave(self._channel)
+        view = self._view()
+        if view is not None:
+            view.leave(self._channel)
+        self._shown = None
+        _waiting.pop(self, None)
+        layout = self.layout
         super().close()
+        layout.close()  # a widget of its own, which stays otherwise
 
     def __repr__(self) -> str:
         return "<flowbook view>"  # without an address, so that a saved output is always the same
+
+
+_waiting: OrderedDict[ViewWidget, None] = OrderedDict()  # that no page shows; what was seen longest ago comes first
+
+
+def _unseen(widget: ViewWidget) -> None:
+    """No page shows it, now or yet."""
+    _waiting[widget] = None
+    while len(_waiting) > MOST:
+        next(iter(list(_waiting))).close()
 
 
 class _WidgetChannel:
