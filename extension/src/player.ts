@@ -5,6 +5,7 @@
  */
 
 import type { Host } from "./host";
+import { Loops } from "./model/loops";
 import { matches } from "./model/pattern";
 import { perfetto } from "./model/perfetto";
 import { Store } from "./model/store";
@@ -20,6 +21,7 @@ export class Player implements Host {
   private readonly ends: number[] = [];
   /** The node that finishes at each position. */
   private readonly order: number[] = [];
+  private readonly loops: Loops;
   private readonly events: Events | undefined;
   private position = 0;
   private timer: ReturnType<typeof setInterval> | undefined;
@@ -50,6 +52,7 @@ export class Player implements Host {
       }
     }
     this.findPositions();
+    this.loops = new Loops(this.nodes, this.order);
     this.position = this.order.length;
   }
 
@@ -81,6 +84,8 @@ export class Player implements Host {
         return this.play();
       case "run_to":
         return this.runTo(message.node, message.position);
+      case "run_to_iteration":
+        return this.go(this.loops.start(message.node, message.index, this.position) ?? this.position);
       case "set_breakpoint":
         return this.setBreakpoint(message.pattern, message.when, message.id);
       case "clear_breakpoint":
@@ -260,6 +265,10 @@ export class Player implements Host {
     };
     if (next !== undefined) {
       states.next = next;
+    }
+    const iterations = this.loops.at(this.position);
+    if (iterations.length) {
+      states.iterations = iterations;
     }
     this.emit(states);
   }

@@ -113,9 +113,19 @@ export interface Events {
 }
 
 /**
+ * Where the loop `node` stands: in iteration `index`, from 0, of `count` that are known.
+ */
+export interface Iteration {
+  node: number;
+  index: number;
+  count: number;
+}
+
+/**
  * The states of these nodes now; with `all`, every other node is waiting. Sent for steps both ways.
  *
  * `next`: the node that runs next. `position`: nodes done, `count`: of how many. `mode`: what the run does.
+ * `iterations`: of the loops that have begun; an outer one before those in it.
  */
 export interface States {
   type: "states";
@@ -126,6 +136,7 @@ export interface States {
   position: number;
   count: number;
   next?: number;
+  iterations?: Iteration[];
 }
 
 /**
@@ -341,6 +352,15 @@ export interface RunTo {
 }
 
 /**
+ * Go, forward or back, to the beginning of an iteration of a loop.
+ */
+export interface RunToIteration {
+  type: "run_to_iteration";
+  node: number;
+  index: number;
+}
+
+/**
  * A new breakpoint, or with `id` another pattern or condition for one.
  */
 export interface SetBreakpoint {
@@ -455,6 +475,7 @@ export type ToKernel =
   | Bye
   | Move
   | RunTo
+  | RunToIteration
   | SetBreakpoint
   | ClearBreakpoint
   | Select

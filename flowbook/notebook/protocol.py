@@ -140,10 +140,19 @@ class Events(TypedDict):
     thread: Int32
 
 
+class Iteration(TypedDict):
+    """Where the loop ``node`` stands: in iteration ``index``, from 0, of ``count`` that are known."""
+
+    node: int
+    index: int
+    count: int
+
+
 class States(TypedDict):
     """The states of these nodes now; with ``all``, every other node is waiting. Sent for steps both ways.
 
     ``next``: the node that runs next. ``position``: nodes done, ``count``: of how many. ``mode``: what the run does.
+    ``iterations``: of the loops that have begun; an outer one before those in it.
     """
 
     type: Literal["states"]
@@ -154,6 +163,7 @@ class States(TypedDict):
     position: int
     count: int
     next: NotRequired[int]
+    iterations: NotRequired[list[Iteration]]
 
 
 class Timing(TypedDict):
@@ -360,6 +370,14 @@ class RunTo(TypedDict):
     position: NotRequired[int]
 
 
+class RunToIteration(TypedDict):
+    """Go, forward or back, to the beginning of an iteration of a loop."""
+
+    type: Literal["run_to_iteration"]
+    node: int
+    index: int
+
+
 class SetBreakpoint(TypedDict):
     """A new breakpoint, or with ``id`` another pattern or condition for one."""
 
@@ -444,8 +462,8 @@ class Watch(TypedDict):
 
 
 ToKernel = (
-    Hello, Bye, Move, RunTo, SetBreakpoint, ClearBreakpoint, Select, Inspect, SetValue, CheckGradient, Why, Export,
-    Show, Interrupt, Watch,
+    Hello, Bye, Move, RunTo, RunToIteration, SetBreakpoint, ClearBreakpoint, Select, Inspect, SetValue, CheckGradient,
+    Why, Export, Show, Interrupt, Watch,
 )  # fmt: skip
 
 STATES = ("waiting", "ready", "running", "finished", "released")

@@ -250,3 +250,20 @@ def test_what_an_edit_ran_again_is_told_apart_in_the_timeline() -> None:
         page.shot("live-ran-again")
         page.tell(paused(1, ORDER))
         assert page.page.locator(".fb-side h3").inner_text() == "y"
+
+
+def test_a_slider_for_the_iterations_of_a_loop() -> None:
+    with view() as page:
+        assert page.page.locator(".fb-iterations").is_hidden()
+        page.tell(paused(2, ORDER, iterations=[{"node": 2, "index": 3, "count": 10}]))
+        slider = page.page.locator("[aria-label='iteration of z']")
+        assert slider.input_value() == "3" and slider.get_attribute("aria-valuetext") == "iteration 4 of 10"
+        page.sent()
+        slider.fill("7")
+        page.settle()
+        assert page.sent("run_to_iteration") == [{"type": "run_to_iteration", "node": 2, "index": 7}]
+        page.tell(paused(2, ORDER, iterations=[{"node": 2, "index": 7, "count": 10}]))
+        assert "8 / 10" in page.page.locator(".fb-iterations").inner_text()
+        page.shot("live-iterations")
+        page.tell(paused(1, ORDER))
+        assert page.page.locator(".fb-iterations").is_hidden()

@@ -275,8 +275,8 @@ export class Store {
       this.state.fill(0);
     }
     message.node.forEach((node, index) => (this.state[node] = message.state[index]!));
-    const { mode, position, count, next } = message;
-    this.status = next === undefined ? { mode, position, count } : { mode, position, count, next };
+    const { type: _, node: __, state: ___, all: ____, ...status } = message;
+    this.status = status;
     this.tell("states");
   }
 }

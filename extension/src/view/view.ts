@@ -13,6 +13,7 @@ import { eachFrame, h } from "./dom";
 import { ExportMenu } from "./exports";
 import { Finder } from "./finder";
 import { Inspector } from "./inspector";
+import { Iterations } from "./iterations";
 import { helpOf, listen } from "./keys";
 import { keysOf } from "./keymap";
 import { CellLink } from "./link";
@@ -88,6 +89,8 @@ export class View {
     const changes = new Changes(store, reveal, this.repaint);
     const story = new StoryWalk(store, reveal);
     this.canvas.root.append(changes.root, notices.root, story.root);
+    const iterations = new Iterations(store, (node, index) => send({ type: "run_to_iteration", node, index }));
+    this.timeline.root.prepend(iterations.root);
     const below = h("div", { class: "fb-below" }, this.timeline.root, this.training.root);
     this.root.append(this.toolbar.root, this.canvas.root, this.inspector.root, below);
     home.append(this.root);
