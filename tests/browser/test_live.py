@@ -203,3 +203,24 @@ print("pages:", found)"""
         page.locator(".fb-view .fb-card").first.wait_for()
         assert pages(1) == "pages: 1"
         assert lab.errors == []
+
+
+def test_a_view_goes_on_when_its_run_is_kept(tmp_path: Path) -> None:
+    """The output is drawn anew then; the reader's choices, the focus and the very view stay."""
+    with Lab(write_notebook(tmp_path / "goes-on.ipynb", CELLS), timeout=60) as lab:
+        lab.run_all()
+        view = lab.page.locator(".fb-view").last
+        view.locator(".fb-bar button[title^='Step (']:not([disabled])").click()
+        view.evaluate("(view) => { view.dataset.mine = 'yes'; }")
+        view.locator('.fb-card[aria-label^="layer1/matmul_1,"]').click()
+        lab._in_page(
+            "const area = panel().content.widgets.at(-1).outputArea; window.kept = 0;"
+            "area.model.changed.connect((_, change) => { window.kept += change.type === 'set' ? 1 : 0; });"
+        )
+        lab.page.wait_for_function("window.kept > 0")
+        lab.page.wait_for_timeout(1000)
+        assert view.get_attribute("data-mine") == "yes" and lab.page.locator(".fb-view").count() == 1
+        assert view.locator(".fb-selected .fb-name").text_content() == "matmul_1"
+        lab.page.keyboard.press("]")
+        view.locator(".fb-status").filter(has_text="2 of ").wait_for()
+        assert lab.errors == []

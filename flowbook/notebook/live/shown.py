@@ -68,6 +68,7 @@ class Keeper:
         self._timer: Timer | None = None
         self._due = 0.0
         self._told = False
+        self._kept = ""  # what the output holds
 
     def changed(self) -> None:
         """The run is another one. Returns at once: it is called at each step."""
@@ -99,6 +100,9 @@ class Keeper:
                 self._told = True
                 self.view.notice("This run is too large to be kept in the notebook; export keeps it in a file.")
             return
+        if found == self._kept:
+            return  # front ends draw an output anew when it is updated
+        self._kept = found
         metadata = {**self.metadata, MIME: {**self.metadata[MIME], "recording": found}}
         update_display(self.data, metadata=metadata, raw=True, display_id=self.display_id)  # type: ignore[no-untyped-call]
 

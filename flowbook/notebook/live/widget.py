@@ -44,13 +44,61 @@ async function load(model) {
   const url = URL.createObjectURL(new Blob([await new Response(unpacked).arrayBuffer()], { type: "text/javascript" }));
   return (await import(url)).default;
 }
-async function render({ model, el }) {
-  const version = model.get("version");
-  // Kept when it is there, not as a promise: a view that is taken away while it loads never hears the answer.
-  views[version] ??= await load(model);
-  return views[version].render({ model, el });
+// Where a view is, and what elements forget when they are moved: the focus, and how far they were scrolled.
+function place() {
+  const home = document.createElement("div");
+  const scrolled = new Map();
+  let focus = null;
+  home.addEventListener("focusin", (event) => (focus = event.target));
+  home.addEventListener("focusout", (event) => event.relatedTarget && (focus = null));
+  home.addEventListener("scroll", ({ target }) => scrolled.set(target, [target.scrollLeft, target.scrollTop]), true);
+  const found = { home, seen: false, end: null, at: null, timer: 0 };
+  const settle = (tries) => {
+    if (!home.isConnected) {
+      return void (tries && setTimeout(settle, 20, tries - 1));
+    }
+    found.seen = true;
+    scrolled.forEach(([left, top], each) => each.scrollTo(left, top));
+    if (document.activeElement === document.body) {
+      focus?.focus({ preventScroll: true });
+    }
+  };
+  found.move = (el) => {
+    clearTimeout(found.timer);
+    found.at = el;
+    found.seen = false;
+    el.append(home);
+    settle(100); // a front end shows the element when it is filled
+  };
+  return found;
 }
-export default { render };
+// Called once for each widget. A front end draws an output anew when anything of it changes, as when the run is kept in
+// it. JupyterLab then takes the elements away and asks for others, and tells what it took away only in the end. So a
+// view that is nowhere goes on at the new place; and one that was told to go waits a moment for a new place.
+export default () => {
+  const shown = new Set();
+  let model;
+  return {
+    initialize: (given) => void (model = given.model), // its listeners stay, unlike those of the model for a view
+    async render({ el }) {
+      const version = model.get("version");
+      // Kept when it is there, not as a promise: a view that is taken away while it loads never hears the answer.
+      views[version] ??= await load(model);
+      let view = [...shown].find((each) => each.seen && !each.home.isConnected);
+      if (!view) {
+        view = place();
+        view.end = views[version].render({ model, el: view.home });
+        shown.add(view);
+      }
+      view.move(el);
+      return () => {
+        if (view.at === el) {
+          view.timer = setTimeout(() => shown.delete(view) && view.end(), 1000);
+        }
+      };
+    },
+  };
+};
 """
 
 
