@@ -142,6 +142,32 @@ def test_the_story_of_a_nan_is_walked_back_to_its_cause() -> None:
         assert not page.page.locator(".fb-story").is_visible()
 
 
+def test_a_story_does_not_cover_the_node_it_is_about() -> None:
+    """Also a long one, in a picture that goes from top to bottom."""
+    made = [{**each, "outputs": [{"dtype": "float32", "shape": []}]} for each in nodes()]
+    chain = [{**made[-1], "name": f"n{at}", "inputs": [{"node": at - 1, "output": 0}]} for at in range(4, 14)]
+    chapters = [{"node": at, "text": f"at {at}"} for at in range(13, 0, -1)]
+    story = {"type": "story", "node": 13, "text": "a long line\n" * 30, "chapters": chapters}
+    bad = values(np.float32(np.nan), *range(1, 14))
+    with Widget(graph([*made, *chain]), run(), bad, paused(3, ORDER), width=700, height=760) as page:
+        page.tell(story)
+
+        def covered() -> bool:
+            boxes = [page.page.locator(each).bounding_box() for each in (".fb-story", ".fb-selected .fb-shape")]
+            panel, card = boxes
+            assert panel is not None and card is not None
+            return bool(card["y"] + card["height"] > panel["y"])
+
+        for _ in range(12):
+            assert not covered()
+            page.page.click("[aria-label^='Nearer to the cause']")
+            page.settle()
+        page.page.click(".fb-story summary")
+        page.settle()
+        assert not covered()
+        page.shot("live-story")
+
+
 def test_what_a_commit_changed_is_marked_until_it_is_dismissed() -> None:
     changed = nodes()
     changed[1]["change"], changed[2]["stale"] = "added", "y has another rank: run cell 'model' again"

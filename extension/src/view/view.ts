@@ -88,6 +88,7 @@ export class View {
     const notices = new Notices(store);
     const changes = new Changes(store, reveal, this.repaint);
     const story = new StoryWalk(store, reveal);
+    this.canvas.camera.covered = () => story.covers;
     this.canvas.root.append(changes.root, notices.root, story.root);
     const iterations = new Iterations(store, (node, index) => send({ type: "run_to_iteration", node, index }));
     this.timeline.root.prepend(iterations.root);
