@@ -5,6 +5,7 @@
  */
 
 import type { Host } from "./host";
+import { Loops } from "./model/loops";
 import { matches } from "./model/pattern";
 import { perfetto } from "./model/perfetto";
 import { Store } from "./model/store";
@@ -20,12 +21,13 @@ export class Player implements Host {
   private readonly ends: number[] = [];
   /** The node that finishes at each position. */
   private readonly order: number[] = [];
+  private readonly loops: Loops;
   private readonly events: Events | undefined;
   private position = 0;
   private timer: ReturnType<typeof setInterval> | undefined;
   private breakpoints: Breakpoint[] = [];
   private readonly nodes: readonly GraphNode[];
-  private readonly story: Story | undefined;
+  private readonly stories: Story[] = [];
   /** Nodes with a nan, or an infinity, in what they gave. */
   private readonly not = { nan: new Set<number>(), inf: new Set<number>() };
 
@@ -41,7 +43,7 @@ export class Player implements Host {
       } else if (each.type === "events") {
         this.events = each;
       } else if (each.type === "story") {
-        this.story = each;
+        this.stories.push(each);
       } else if (each.type === "values") {
         each.values.forEach(({ node, statistics }) => {
           statistics.nans && this.not.nan.add(node);
@@ -50,6 +52,7 @@ export class Player implements Host {
       }
     }
     this.findPositions();
+    this.loops = new Loops(this.nodes, this.order);
     this.position = this.order.length;
   }
 
@@ -81,6 +84,8 @@ export class Player implements Host {
         return this.play();
       case "run_to":
         return this.runTo(message.node, message.position);
+      case "run_to_iteration":
+        return this.go(this.loops.start(message.node, message.index, this.position) ?? this.position);
       case "set_breakpoint":
         return this.setBreakpoint(message.pattern, message.when, message.id);
       case "clear_breakpoint":
@@ -211,12 +216,23 @@ export class Player implements Host {
     this.emit({ type: "breakpoints", breakpoints: this.breakpoints });
   }
 
-  /** The recorded story, from the node that is asked about if it is in it. */
+  explains(node: number): boolean {
+    return this.storyOf(node) !== undefined;
+  }
+
+  /** The story about a node; else one that comes through it, and so begins there for whoever asks about this node. */
+  private storyOf(node: number): Story | undefined {
+    return (
+      this.stories.find((each) => each.node === node) ??
+      this.stories.find((each) => each.chapters.some((chapter) => chapter.node === node))
+    );
+  }
+
   private why(node: number): void {
-    if (this.story) {
-      const { chapters } = this.story;
-      const from = Math.max(0, chapters.findIndex((each) => each.node === node));
-      this.emit({ ...this.story, node, chapters: chapters.slice(from) });
+    const story = this.storyOf(node);
+    if (story) {
+      const from = Math.max(0, story.chapters.findIndex((each) => each.node === node));
+      this.emit({ ...story, node, chapters: story.chapters.slice(from) });
     }
   }
 
@@ -249,6 +265,10 @@ export class Player implements Host {
     };
     if (next !== undefined) {
       states.next = next;
+    }
+    const iterations = this.loops.at(this.position);
+    if (iterations.length) {
+      states.iterations = iterations;
     }
     this.emit(states);
   }

@@ -116,9 +116,19 @@ export interface Events {
 }
 
 /**
+ * Where the loop `node` stands: in iteration `index`, from 0, of `count` that are known.
+ */
+export interface Iteration {
+  node: number;
+  index: number;
+  count: number;
+}
+
+/**
  * The states of these nodes now; with `all`, every other node is waiting. Sent for steps both ways.
  *
  * `next`: the node that runs next. `position`: nodes done, `count`: of how many. `mode`: what the run does.
+ * `iterations`: of the loops that have begun; an outer one before those in it.
  */
 export interface States {
   type: "states";
@@ -129,6 +139,7 @@ export interface States {
   position: number;
   count: number;
   next?: number;
+  iterations?: Iteration[];
 }
 
 /**
@@ -320,6 +331,15 @@ export interface Hello {
 }
 
 /**
+ * A view goes: its page was closed, its output cleared, its cell run again. `page`: as it said `Hello`, where it
+ * knows; without it, one of those that came the same way. A later `Hello` opens it again.
+ */
+export interface Bye {
+  type: "bye";
+  page?: string;
+}
+
+/**
  * A button: all of them act on the run that is shown. `over`: to the end of the scope; `into`, `out`: of the
  * body of a control-flow node; `continue`: to the next breakpoint; `restart`: to the start of the same run.
  */
@@ -334,6 +354,15 @@ export interface RunTo {
   type: "run_to";
   node?: number;
   position?: number;
+}
+
+/**
+ * Go, forward or back, to the beginning of an iteration of a loop.
+ */
+export interface RunToIteration {
+  type: "run_to_iteration";
+  node: number;
+  index: number;
 }
 
 /**
@@ -546,8 +575,10 @@ export type ToView =
 
 export type ToKernel =
   | Hello
+  | Bye
   | Move
   | RunTo
+  | RunToIteration
   | SetBreakpoint
   | ClearBreakpoint
   | Select

@@ -89,7 +89,7 @@ describe("a value", () => {
 
   it("says what of it was kept", () => {
     expect(described(sample, [2, 3, 4])).toBe("");
-    expect(described(sample, [10, 3, 8])).toBe("24 of 240 elements (every 5 × all × every 2)");
+    expect(described(sample, [10, 3, 8])).toBe("24 of 240 elements (every 5th × all × every 2nd)");
     expect(described({ ...sample, every: 10 }, [240])).toContain("every 10th");
   });
 });

@@ -90,13 +90,13 @@ describe("playing", () => {
 });
 
 describe("what a recording answers", () => {
-  function answers(more: ToView[] = []): { send(message: ToKernel): void; told: ToView[] } {
+  function answers(more: ToView[] = []): { send(message: ToKernel): void; explains(node: number): boolean; told: ToView[] } {
     const player = new Player([...recording(), ...more], 10);
     const told: ToView[] = [];
     player.onMessage((message) => told.push(message));
     player.send({ type: "hello", protocol: 1 });
     told.length = 0;
-    return { send: (message) => player.send(message), told };
+    return { send: (message) => player.send(message), explains: (node) => player.explains(node), told };
   }
 
   it("matches breakpoints by pattern, changes them, and says what it cannot do", () => {
@@ -110,13 +110,26 @@ describe("what a recording answers", () => {
     expect(run.told.slice(-2).map((each) => each.type)).toEqual(["notice", "notice"]);
   });
 
+  const story = (...nodes: number[]): Story => ({
+    type: "story", node: nodes[0]!, text: `of ${nodes[0]}`, chapters: nodes.map((node) => ({ node, text: `at ${node}` })),
+  });
+
   it("tells its story from the node that is asked about", () => {
-    const chapters = [3, 2, 1].map((node) => ({ node, text: `at ${node}` }));
-    const run = answers([{ type: "story", node: 3, text: "all", chapters }]);
+    const told = story(3, 2, 1);
+    const run = answers([told]);
     run.send({ type: "why", node: 2 });
-    expect(run.told).toEqual([{ type: "story", node: 2, text: "all", chapters: chapters.slice(1) }]);
-    run.send({ type: "why", node: 5 });
-    expect((run.told[1] as Story).chapters).toHaveLength(3);
+    expect(run.told).toEqual([{ ...told, node: 2, chapters: told.chapters.slice(1) }]);
+  });
+
+  it("has a story for some nodes only, and none of another node in its place", () => {
+    const run = answers([story(5, 3, 1), story(3, 2)]);
+    const texts = [5, 3, 1, 2, 4].map((node) => {
+      run.told.length = 0;
+      run.send({ type: "why", node });
+      return run.told.map((each) => (each.type === "story" ? [each.text, ...each.chapters.map((chapter) => chapter.node)] : each));
+    });
+    expect(texts).toEqual([[["of 5", 5, 3, 1]], [["of 3", 3, 2]], [["of 5", 1]], [["of 3", 2]], []]);
+    expect([5, 3, 1, 2, 4].map((node) => run.explains(node))).toEqual([true, true, true, true, false]);
   });
 
   it("gives its timeline as trace events", () => {

@@ -9,7 +9,7 @@ was computed from finite elements only is an origin. `nan_rules.py` says which r
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,20 @@ def nan_origin(
     >>> fb.nan_origin(loss, {x: [1.0, 2.0]}) is None
     True
     """
+    return next(nan_origins(fetches, feeds, session, trace=trace, run=run), None)
+
+
+def nan_origins(
+    fetches: Any,
+    feeds: Mapping[Any, Any] | None = None,
+    session: Session | None = None,
+    *,
+    trace: Trace | None = None,
+    run: int | None = None,
+    wanted: Callable[[str], bool] = lambda name: True,
+) -> Iterator[NanOrigin]:
+    """What `nan_origin` finds for each of the fetches that is not finite, in order, with one replay for all. ``wanted``
+    is asked with the name of each, before it is looked for."""
     if session is None:
         session = Session(_graph_of(fetches))
     if session.closed:
@@ -74,12 +88,14 @@ def nan_origin(
         raise ArgumentError(f"run is {run!r}, it has to be the number of a run", hint="1 for the first run")
     elements, _ = flatten(session.graph, fetches)
     recording, error = replay(session, elements, feeds, trace, session.runs or 1 if run is None else run)
-    with np.errstate(all="ignore"):
-        for start in _starts(recording):
-            return _explain(start)
-    if error is not None and trace is None:
+    starts = _starts(recording)
+    for start in starts:
+        if wanted(_name(start)):
+            with np.errstate(all="ignore"):
+                found = _explain(start)
+            yield found
+    if not starts and error is not None and trace is None:
         raise error
-    return None
 
 
 def _graph_of(fetches: Any) -> Any:

@@ -21,6 +21,7 @@ from flowbook.notebook import assets
 from flowbook.notebook.protocol import pack
 from flowbook.notebook.recording import recording
 from flowbook.notebook.sampling import ELEMENTS
+from flowbook.notebook.story import set_in, stories
 from flowbook.runtime.session import Session
 from flowbook.runtime.stepper import Stepper
 from flowbook.runtime.trace import Trace
@@ -54,8 +55,9 @@ def export(
     """Write the last traced run of a session (or a trace, or what a stepper has done) to one HTML file.
 
     It plays with the network off: forward and back, with values, gradients and the timeline. Of each value at most
-    ``elements`` elements are kept; the view says which, and how far off the others may be. ``graph`` adds the code of
-    each line to a trace that was loaded.
+    ``elements`` elements are kept; the view says which, and how far off the others may be. Where values are not finite,
+    the page tells why, as `fb.nan_origin` finds it. ``graph`` adds that, and the code of each line, to a trace that was
+    loaded.
 
     >>> import os, tempfile
     >>> import flowbook as fb
@@ -69,8 +71,11 @@ def export(
     ['run.html']
     """
     trace, graph = _trace(source, graph)
+    session = source.session if isinstance(source, Stepper) else source if isinstance(source, Session) else None
+    made = set_in(source) if isinstance(source, Stepper) else frozenset()
+    told = [] if graph is None else stories(trace, graph, session if session and session.graph is graph else None, made)
     name = title if title is not None else os.path.basename(os.fsdecode(path)).removesuffix(".html")
-    text = page([pack(each) for each in recording(trace, graph, title=name, elements=elements)], name)
+    text = page([pack(each) for each in recording(trace, graph, title=name, elements=elements, told=told)], name)
     file = path_name(path)
     try:
         with open(file, "wb") as opened:

@@ -14,6 +14,7 @@ from flowbook.graph.node import Node
 from flowbook.graph.types import TensorSpec, format_shape
 
 LIMIT = 60  # boxes; beyond it scopes collapse, the deepest first
+CLOSED = ("scope", "group")  # kinds of boxes that stand for several nodes
 Path = tuple[str, ...]
 
 
@@ -21,7 +22,7 @@ class Box(NamedTuple):
     """One box: ``nodes`` has one element, or all nodes of the scope it stands for."""
 
     key: int
-    kind: str  # placeholder, constant, variable, write, copy, scope or op
+    kind: str  # placeholder, constant, variable, write, copy, op, scope or (see `grouping.py`) group
     title: str
     detail: str  # the op, what it is for, or how many nodes
     spec: str

@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from flowbook.notebook.pictures import GREY, SCALE, Picture, ascii_only, png
-from flowbook.notebook.text import shorten
+from flowbook.notebook.text import distinct
 from flowbook.notebook.values import MAX_ROWS, table
 from flowbook.runtime.trace import Trace
 
@@ -20,8 +20,12 @@ BAR, REST = (76, 120, 168, 255), (154, 163, 175, 255)
 TRACK = (125, 133, 144, 40)
 
 
+Key = tuple[str, str | None, str, str, int]  # of a node: name, cell, op, device, bytes
+
+
 class Row(NamedTuple):
-    """One node: median, least and most seconds of a run, in how many runs; ``share`` of the sum of all medians."""
+    """One node: median, least and most seconds of a run, in how many runs; ``share`` of the sum of all medians, which
+    is less than the run took. Nodes of one name in several cells are told apart by the cell."""
 
     node: str
     op: str
@@ -35,26 +39,31 @@ class Row(NamedTuple):
 
 
 class Profile:
-    """The nodes of one or more traces of the same computation. ``rows``: in the order in which the nodes ran."""
+    """The nodes of one or more traces of the same computation. ``rows``: in the order in which the nodes ran.
+
+    ``total``: seconds of a run, the median; ``computing``: those of its nodes, of which each row has a share. The
+    difference is what happened between the nodes.
+    """
 
     def __init__(self, traces: Sequence[Trace]) -> None:
         self.runs = len(traces)
         self.total = median(trace.total for trace in traces)
-        found: dict[tuple[str, str, str, int], list[float]] = {}
+        found: dict[Key, list[float]] = {}
         for trace in traces:
-            run: dict[tuple[str, str, str, int], float] = {}
+            run: dict[Key, float] = {}
             for node, start, end, size, _ in trace.spans():
                 info = trace.nodes[node]
                 if info.parent >= 0:  # its time is part of that of the node whose body it is in
                     continue
-                key = (info.name, info.op, info.device, size)
+                key = (info.name, info.owner, info.op, info.device, size)
                 run[key] = run.get(key, 0.0) + end - start
             for key, seconds in run.items():
                 found.setdefault(key, []).append(seconds)
-        whole = sum(median(each) for each in found.values()) or 1.0
+        self.computing = sum(median(each) for each in found.values())
+        names = _told_apart([(name, cell) for name, cell, *_ in found])
         self.rows = [
-            Row(*key, median(each), min(each), max(each), len(each), median(each) / whole)
-            for key, each in found.items()
+            Row(name, *key[2:], median(each), min(each), max(each), len(each), median(each) / (self.computing or 1.0))
+            for name, (key, each) in zip(names, found.items(), strict=True)
         ]
 
     def __repr__(self) -> str:
@@ -73,8 +82,11 @@ class Profile:
             [each.node, each.op, _time(each.seconds), f"{_time(each.least)} to {_time(each.most)}", f"{each.share:.1%}"]
             for each in self.by_time()[:MAX_ROWS]
         ]
-        head = f"{self.runs} x {_time(self.total)} (median), {len(self.rows)} nodes"
+        head = f"{self.runs} x {_time(self.total)} (median), {len(self.rows)} nodes; shares are of the {self._sum()}"
         return f"{head}\n{table(rows, ['node', 'op', 'median', 'range', 'share'], indent='  ')}"
+
+    def _sum(self) -> str:
+        return f"{_time(self.computing)} that the nodes took together"
 
     def by_time(self) -> list[Row]:
         """The rows, longest first."""
@@ -92,7 +104,8 @@ class Profile:
         font = ImageFont.load_default(11 * SCALE)
         rows = self.by_time()
         shown, rest = rows[:BARS], rows[BARS:]
-        texts = [(ascii_only(shorten(row.node, 36)), row.op, row.seconds, row.share, BAR) for row in shown]
+        names = distinct([row.node for row in shown], 36, ascii_only)
+        texts = [(name, row.op, row.seconds, row.share, BAR) for name, row in zip(names, shown, strict=True)]
         if rest:
             texts.append((f"{len(rest)} more", "", sum(r.seconds for r in rest), sum(r.share for r in rest), REST))
         line, track = 18 * SCALE, 260 * SCALE
@@ -102,10 +115,12 @@ class Profile:
             for column in ([name for name, *_ in texts], [op for _, op, *_ in texts])
         ]
         edge = sum(columns)
-        canvas = Image.new("RGBA", (edge + track + 130 * SCALE, line * (len(texts) + 1)), (0, 0, 0, 0))
-        draw = ImageDraw.Draw(canvas)
         runs = "1 run" if self.runs == 1 else f"{self.runs} runs"
-        draw.text((0, 0), ascii_only(f"{_time(self.total)} a run (median of {runs}); time by node:"), GREY, font)
+        title = ascii_only(f"{_time(self.total)} a run (median of {runs}); by node, and in % of the {self._sum()}:")
+        width = max(edge + track + 130 * SCALE, int(probe.textlength(title, font)) + SCALE)
+        canvas = Image.new("RGBA", (width, line * (len(texts) + 1)), (0, 0, 0, 0))
+        draw = ImageDraw.Draw(canvas)
+        draw.text((0, 0), title, GREY, font)
         most = max([seconds for _, _, seconds, _, _ in texts] or [0.0]) or 1.0
         for index, (name, op, seconds, share, colour) in enumerate(texts, 1):
             top = index * line
@@ -117,6 +132,16 @@ class Profile:
             draw.rounded_rectangle((edge, box[1], edge + width, box[3]), min(3 * SCALE, width // 2), colour)
             draw.text((edge + track + 10 * SCALE, top), ascii_only(f"{_time(seconds)}  {share:.0%}"), GREY, font)
         return png(canvas)
+
+
+def _told_apart(keys: Sequence[tuple[str, str | None]]) -> list[str]:
+    """Names of nodes; with the cell where several cells have one of that name. ``keys``: names and cells."""
+    cells: dict[str, set[str | None]] = {}
+    for name, cell in keys:
+        cells.setdefault(name, set()).add(cell)
+    return [
+        name if len(cells[name]) == 1 else f"{name} ({f'cell {cell}' if cell else 'script'})" for name, cell in keys
+    ]
 
 
 def _right(rows: list[list[str]], header: list[str], column: int) -> str:

@@ -4,10 +4,11 @@ A message is a JSON object with a ``type``, and typed arrays in some members. `p
 travel beside the JSON: as binary buffers of a widget's message, as Base64 in an exported file. `unpack` is its
 inverse. Nodes are numbered as in the last `GraphMessage`, a tensor is a pair (node, output).
 
-A view opens with `Hello`; the kernel answers with `GraphMessage`, then with what it has: `RunMessage`, `Events`,
-`Values`, `States`, `Breakpoints`. From then on it sends what changed. A recorded run is the same messages in a file,
-and a player beside the view that answers `Step` and the like with `States`; so the view never knows whether it is
-live. Both ends compare ``protocol`` with `PROTOCOL`: where they differ nothing is drawn, and the view says why.
+A view opens with `Hello`, and goes with `Bye`; the kernel answers with `GraphMessage`, then with what it has:
+`RunMessage`, `Events`, `Values`, `States`, `Breakpoints`. From then on it sends what changed. A recorded run is the
+same messages in a file, and a player beside the view that answers `Step` and the like with `States`; so the view never
+knows whether it is live. Both ends compare ``protocol`` with `PROTOCOL`: where they differ nothing is drawn, and the
+view says why.
 
 Every text is the user's, and may hold anything: a view puts it in as text, never as markup.
 """
@@ -139,10 +140,19 @@ class Events(TypedDict):
     thread: Int32
 
 
+class Iteration(TypedDict):
+    """Where the loop ``node`` stands: in iteration ``index``, from 0, of ``count`` that are known."""
+
+    node: int
+    index: int
+    count: int
+
+
 class States(TypedDict):
     """The states of these nodes now; with ``all``, every other node is waiting. Sent for steps both ways.
 
     ``next``: the node that runs next. ``position``: nodes done, ``count``: of how many. ``mode``: what the run does.
+    ``iterations``: of the loops that have begun; an outer one before those in it.
     """
 
     type: Literal["states"]
@@ -153,6 +163,7 @@ class States(TypedDict):
     position: int
     count: int
     next: NotRequired[int]
+    iterations: NotRequired[list[Iteration]]
 
 
 class Timing(TypedDict):
@@ -338,6 +349,14 @@ class Hello(TypedDict):
     elements: NotRequired[int]
 
 
+class Bye(TypedDict):
+    """A view goes: its page was closed, its output cleared, its cell run again. ``page``: as it said `Hello`, where it
+    knows; without it, one of those that came the same way. A later `Hello` opens it again."""
+
+    type: Literal["bye"]
+    page: NotRequired[str]
+
+
 class Move(TypedDict):
     """A button: all of them act on the run that is shown. ``over``: to the end of the scope; ``into``, ``out``: of the
     body of a control-flow node; ``continue``: to the next breakpoint; ``restart``: to the start of the same run."""
@@ -351,6 +370,14 @@ class RunTo(TypedDict):
     type: Literal["run_to"]
     node: NotRequired[int]
     position: NotRequired[int]
+
+
+class RunToIteration(TypedDict):
+    """Go, forward or back, to the beginning of an iteration of a loop."""
+
+    type: Literal["run_to_iteration"]
+    node: int
+    index: int
 
 
 class SetBreakpoint(TypedDict):
@@ -437,8 +464,8 @@ class Watch(TypedDict):
 
 
 ToKernel = (
-    Hello, Move, RunTo, SetBreakpoint, ClearBreakpoint, Select, Inspect, SetValue, CheckGradient, Why, Export, Show,
-    Interrupt, Watch,
+    Hello, Bye, Move, RunTo, RunToIteration, SetBreakpoint, ClearBreakpoint, Select, Inspect, SetValue, CheckGradient,
+    Why, Export, Show, Interrupt, Watch,
 )  # fmt: skip
 
 # ------------------------------------------------------------------------------------------------ of the side panel

@@ -5,19 +5,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from flowbook.graph.graph import Graph
 from flowbook.notebook.describe import describe_trace
-from flowbook.notebook.protocol import PROTOCOL, Events, Failed, GraphMessage, Ref, RunMessage, Values
+from flowbook.notebook.protocol import PROTOCOL, Events, Failed, GraphMessage, Ref, RunMessage, Story, Values
 from flowbook.notebook.sampling import ELEMENTS, value_message
+from flowbook.notebook.story import stories
 from flowbook.runtime.trace import Trace
 
 
-def recording(trace: Trace, graph: Graph | None = None, *, title: str = "", elements: int = ELEMENTS) -> list[Any]:
-    """The messages of a recorded run, in order. ``elements``: at most so many of each value.
+def recording(
+    trace: Trace,
+    graph: Graph | None = None,
+    *,
+    title: str = "",
+    elements: int = ELEMENTS,
+    told: Sequence[Story] | None = None,
+) -> list[Any]:
+    """The messages of a recorded run, in order. ``elements``: at most so many of each value. ``told``: why values are
+    not finite, where that is known already; else it is looked for, with the graph.
 
     >>> import flowbook as fb
     >>> with fb.Graph().as_default():
@@ -54,4 +64,6 @@ def recording(trace: Trace, graph: Graph | None = None, *, title: str = "", elem
         thread=columns["thread"],
     )
     found = [value_message(node, output, each, elements) for (node, output), each in trace.data.values.items()]
-    return [graph_message, run, events, Values(type="values", values=found)]
+    if told is None:
+        told = [] if graph is None else stories(trace, graph)
+    return [graph_message, run, events, Values(type="values", values=found), *told]

@@ -138,4 +138,4 @@ def _short(summary: Summary, measured: Statistics) -> str:
     low, high = (f"{each + 0.0:.2g}" for each in (measured.minimum, measured.maximum or 0.0))
     text = low if low == high else f"{low} … {high}"
     bad = [f"{count} {name}" for count, name in ((measured.nans, "nan"), (measured.infs, "inf")) if count]
-    return ", ".join([text, *bad])
+    return ", ".join([*bad, text])  # what is wrong first, as at a short edge the end is cut off

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from flowbook.graph.node import Node
 from flowbook.notebook.formula import formula, purpose
+from flowbook.notebook.grouping import grouped
 from flowbook.notebook.layout import HEADER, Layout, LayoutError, Point, place
-from flowbook.notebook.outline import Box, Outline, Path
+from flowbook.notebook.outline import CLOSED, Box, Outline, Path
 
-MAX_BOXES = 300
 MAX_BYTES = 400_000
+GROUPS = (18, 10, 5)  # boxes for a crowd; fewer where the picture would be too large, or too wide to read
 WIDE = 900  # points: a picture wider than this goes from top to bottom
 WIDEST = 1000  # and one wider than this is made smaller
 MARGIN = 6.0
@@ -50,19 +51,28 @@ STYLE = """
 
 
 def draw(outline: Outline) -> str:
-    """The SVG of an outline. Raises `LayoutError` when there is no layout, or the picture would be too large."""
-    if len(outline.boxes) > MAX_BOXES:
-        raise LayoutError(f"{len(outline.boxes)} boxes are more than a picture can show ({MAX_BOXES}); use name scopes")
+    """The SVG of an outline; of very many boxes, neighbours share one. Raises `LayoutError` when there is no layout."""
+    shown = [grouped(outline, most) for most in GROUPS]
+    for tried in shown:
+        layout, sizes = _arrange(tried)
+        if tried is outline or layout.width <= 1.4 * WIDEST or tried is shown[-1]:
+            picture = _svg(tried, layout, sizes)
+            if len(picture.encode()) <= MAX_BYTES:
+                return picture
+    raise LayoutError(f"the picture would be larger than {MAX_BYTES // 1000} kB; use name scopes")
+
+
+def _arrange(outline: Outline) -> tuple[Layout, dict[int, tuple[float, float]]]:
     sizes = {box.key: _size(box) for box in outline.boxes}
     scopes = {box.key: box.scope for box in outline.boxes}
-    layout = place(sizes, scopes, outline.arrows, across=bool(outline.arrows))
-    if layout.width > WIDE and outline.arrows:
-        down = place(sizes, scopes, outline.arrows, across=False)
-        layout = min(layout, down, key=lambda each: each.width)
-    picture = _svg(outline, layout, sizes)
-    if len(picture.encode()) > MAX_BYTES:
-        raise LayoutError(f"the picture would be larger than {MAX_BYTES // 1000} kB; use name scopes")
-    return picture
+    across = bool(outline.arrows)
+    layout = place(sizes, scopes, outline.arrows, across=across)
+    if layout.width > WIDE:
+        if not across:  # then one below the other, which Graphviz fills from below
+            scopes = dict(reversed(scopes.items()))
+        other = place(sizes, scopes, outline.arrows, across=not across)
+        layout = min(layout, other, key=lambda each: each.width)
+    return layout, sizes
 
 
 def _svg(outline: Outline, layout: Layout, sizes: dict[int, tuple[float, float]]) -> str:
@@ -91,7 +101,7 @@ def _lines(box: Box) -> list[tuple[str, str]]:
     """Class and text of the lines on a card."""
     rows = [("name", box.title)]
     node = box.nodes[0]
-    if box.foreign:
+    if box.foreign and box.kind not in CLOSED:
         rows.append(("op", node.owner.label))
     elif box.detail != node.op or not _says(box.title, node.op):
         rows.append(("op", box.detail))
@@ -117,7 +127,7 @@ def _size(box: Box) -> tuple[float, float]:
     rows = _lines(box)
     width = max((7.4 if kind == "name" else 6.2) * len(text) for kind, text in rows)
     node = box.nodes[0]
-    device = 6.2 * len(node.device) + 8 if node.device and box.kind != "scope" else 0
+    device = 6.2 * len(node.device) + 8 if node.device and box.kind not in CLOSED else 0
     return max(72.0, width + 22 + device), 14.0 + 15.0 * len(rows)
 
 
@@ -125,12 +135,12 @@ def _card(box: Box, centre: Point, size: tuple[float, float]) -> str:
     (x, y), (width, height) = centre, size
     left, top = x - width / 2, y - height / 2
     kinds = ["fb-foreign"] * box.foreign + ["fb-stale"] * box.stale + ["fb-changed"] * bool(box.change)
-    card = "fb-scope-card" if box.kind == "scope" else "fb-card"
+    card = "fb-scope-card" if box.kind in CLOSED else "fb-card"
     if box.backward:
         card += " fb-back"
-    strip = "fb-gradient" if box.backward else f"fb-{box.kind}" if box.kind not in ("op", "scope") else "fb-plain"
+    strip = "fb-gradient" if box.backward else f"fb-{box.kind}" if box.kind not in ("op", *CLOSED) else "fb-plain"
     parts = [f'<g class="{" ".join(kinds)}">' if kinds else "<g>", f"<title>{escape(tooltip(box))}</title>"]
-    if box.kind == "scope":  # a second card behind says that there is more
+    if box.kind in CLOSED:  # a second card behind says that there is more
         parts.append(_rect(left + 3, top + 3, width, height, card))
     parts.append(_rect(left, top, width, height, card))
     parts.append(
@@ -141,7 +151,7 @@ def _card(box: Box, centre: Point, size: tuple[float, float]) -> str:
         font = font or f'font-family="{SANS}" font-size="11"'
         at = f'x="{_n(left + 13)}" y="{_n(top + 18 + 15 * row)}"'
         parts.append(f'<text class="fb-{kind}" {at} {font}>{escape(text)}</text>')
-    device = box.nodes[0].device if box.kind != "scope" else None
+    device = box.nodes[0].device if box.kind not in CLOSED else None
     if device:
         parts.append(
             f'<text class="fb-spec" x="{_n(left + width - 7)}" y="{_n(top + 18)}" text-anchor="end" '
@@ -184,7 +194,7 @@ def _head(before: Point, tip: Point) -> str:
 
 def tooltip(box: Box) -> str:
     """What a card says when pointed at: its formula, spec, the op's first line, where it was written."""
-    if box.kind == "scope":
+    if box.kind in CLOSED:
         names = [node.name for node in box.nodes[:12]]
         rest = len(box.nodes) - len(names)
         return "\n".join([f"{box.title}: {box.detail}", *names, *([f"and {rest} more"] if rest else [])])

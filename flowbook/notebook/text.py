@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 from flowbook.graph.graph import Graph
 from flowbook.graph.transaction import Commit
 from flowbook.notebook.outline import Box, Outline
@@ -56,6 +58,36 @@ def shorten(text: str, limit: int = WIDEST) -> str:
     'a_ve…name'
     """
     return text if len(text) <= limit else f"{text[: limit // 2]}…{text[len(text) - (limit - 1) // 2 :]}"
+
+
+def distinct(texts: Sequence[str], limit: int, write: Callable[[str], str] = str) -> list[str]:
+    """Each text in at most about ``limit`` characters, as ``write`` writes it; different texts stay different: what
+    tells them apart is kept, and where that is not enough, a number.
+
+    >>> distinct(["short", "layer/block_1/dense/kernel", "layer/block_2/dense/kernel"], 16)
+    ['short', 'lay…ock_1/dense/', 'lay…ock_2/dense/']
+    """
+    found = {text: write(shorten(text, limit)) for text in texts}
+    for _, group in _alike(found):
+        letters = zip(*group, strict=False)
+        same = next((at for at, each in enumerate(letters) if len(set(each)) > 1), min(map(len, group)))
+        apart = max(0, same - 4)
+        head = min(apart, limit // 5)
+        if any(len(text) > limit for text in group):
+            found.update((text, write(f"{text[:head]}…{text[apart : apart + limit - head - 1]}")) for text in group)
+    for short, group in _alike(found):
+        for number, text in enumerate(group[1:], 2):
+            mark = f" #{number}"
+            found[text] = short[: limit - len(mark)] + mark
+    return [found[text] for text in texts]
+
+
+def _alike(shown: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """Texts that are shown as the same."""
+    groups: dict[str, list[str]] = {}
+    for text, short in shown.items():
+        groups.setdefault(short, []).append(text)
+    return [(short, group) for short, group in groups.items() if len(group) > 1]
 
 
 def notices(graph: Graph, commit: Commit, kept: list[str]) -> list[str]:

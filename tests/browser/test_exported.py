@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -292,4 +293,78 @@ def test_a_graph_that_has_not_run_shows_shapes_and_no_timeline(tmp_path: Path) -
         assert view.page.locator(".fb-waiting").count() == 3 and view.page.locator(".fb-lanes").is_hidden()
         assert view.page.locator(".fb-label").all_text_contents() == ["(2, 3)"] * 3
         assert view.page.locator(".fb-bar button[title^=Continue]").is_disabled()
+        assert view.errors == []
+
+
+def test_the_walk_to_the_cause_of_a_nan(tmp_path: Path) -> None:
+    with fb.Graph().as_default():
+        x = fb.placeholder((3,), name="x")
+        y = fb.log(x, name="bad")
+        for index in range(24):
+            y = fb.tanh(y, name=f"n{index}")
+        fine = fb.exp(x, name="fine")
+        session = fb.Session()
+    session.run([y, fine], {x: [1.0, -1.0, 2.0]}, trace=True)
+    export(tmp_path / "nan.html", session)
+    with Page(tmp_path / "nan.html") as view:
+
+        def find(name: str) -> None:
+            view.page.fill("input[type=search]", name)
+            view.press("Enter", "Escape")
+            assert view.chosen == name
+
+        find("fine")
+        assert view.page.locator(".fb-why").count() == 0
+        view.press("w")
+        assert view.page.locator(".fb-story").is_hidden(), "nothing is wrong with it"
+        find("n23")
+        view.page.click(".fb-why")
+        view.settle()
+        walked = [view.chosen]
+        while view.page.locator(".fb-story [aria-label^='Nearer to the cause']").is_enabled():
+            view.page.click(".fb-story [aria-label^='Nearer to the cause']")
+            view.settle()
+            walked.append(view.chosen)
+        assert walked == [*(f"n{index}" for index in reversed(range(24))), "bad"]
+        assert "log of a negative number" in view.page.locator(".fb-story p").inner_text()
+        view.shot("export-story")
+        view.press("Home")
+        find("n5")
+        assert view.page.locator(".fb-why").count() == 0, "it has not run"
+        view.press("End", "w")
+        assert view.page.locator(".fb-story .fb-dot-of").count() == 7
+        assert view.errors == []
+
+
+def test_the_numbers_of_a_large_value_are_those_that_were_kept(tmp_path: Path) -> None:
+    large = np.arange(300 * 400, dtype=np.float32).reshape(300, 400)
+    with fb.Graph().as_default():
+        x = fb.placeholder((300, 400), name="x")
+        session = fb.Session()
+        session.run(fb.negative(x, name="y"), {x: large}, trace=True)
+    export(tmp_path / "large.html", session)
+    with Page(tmp_path / "large.html") as view:
+        view.card("y").click()
+        view.settle()
+        view.page.click(".fb-body summary")
+        view.settle()
+        body = view.page.locator(".fb-body").inner_text()
+        sizes = re.findall(r"every (\d+)\w\w element was kept; of those kept 0 … 39 of ([\d,]+)", body)
+        assert len(sizes) == 1, body
+        every, kept = (int(each.replace(",", "")) for each in sizes[0])
+        assert -(-large.size // every) == kept
+
+        def rows() -> list[list[str]]:
+            lines = view.page.locator(".fb-table tr").all()[1:]
+            return [line.locator("th,td").all_inner_texts() for line in lines]
+
+        def expected(first: int, count: int) -> list[list[str]]:
+            places = [place * every for place in range(first, first + count)]
+            return [[f"{place // 400}, {place % 400}", f"{-large.flat[place]:g}".replace("-", "−")] for place in places]
+
+        assert rows()[1:] == expected(1, 39), "0 is −0"
+        view.shot("export-large")
+        view.page.fill("[aria-label='kept elements from']", str(kept - 3))
+        view.settle()
+        assert rows() == expected(kept - 3, 3)
         assert view.errors == []

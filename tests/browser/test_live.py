@@ -165,3 +165,67 @@ def test_a_reopened_notebook_and_a_restarted_kernel(tmp_path: Path) -> None:
     with Lab(path, timeout=60, extension=False) as lab:
         assert lab.texts()[-1].startswith("> 1  layer1/matmul_1")
         assert lab.page.locator(".fb-view").count() == 0 and lab.errors == []
+
+
+def test_a_view_whose_page_went_is_free(tmp_path: Path) -> None:
+    """Its cell is run again, its output cleared, the notebook closed and opened, the page loaded anew."""
+    count = """from flowbook.notebook.live.liveview import VIEWS
+begin = time.time()
+while (found := sum(len(each.channels) for each in VIEWS._views.values())) != WANTED and time.time() < begin + 10:
+    time.sleep(0.05)
+print("pages:", found)"""
+    cells = [*CELLS[:2], "%flow view net", count.replace("WANTED", "2")]
+    with Lab(write_notebook(tmp_path / "pages.ipynb", cells), timeout=60) as lab:
+        page = lab.page
+
+        def pages(wanted: int) -> str:
+            lab._in_page(
+                "const cell = panel().content.widgets.at(-1); panel().content.activeCellIndex = 3;"
+                "cell.model.sharedModel.setSource(argument);"
+                "await window.jupyterapp.commands.execute('notebook:run-cell');",
+                count.replace("WANTED", str(wanted)),
+            )
+            return lab.texts()[-1]
+
+        def run(cell: int) -> None:
+            lab._in_page(
+                "panel().content.activeCellIndex = argument;"
+                "await window.jupyterapp.commands.execute('notebook:run-cell');",
+                cell,
+            )
+
+        lab.run_all()
+        page.locator(".fb-view .fb-card").first.wait_for()
+        shown = page.locator(".fb-view").count()
+        assert pages(shown) == f"pages: {shown}"
+        for _ in range(3):
+            run(2)
+        page.locator(".fb-view .fb-card").first.wait_for()
+        assert pages(shown) == f"pages: {shown}"
+        lab._in_page("await window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs');")
+        assert pages(0) == "pages: 0"
+        run(2)
+        page.locator(".fb-view .fb-card").first.wait_for()
+        assert pages(1) == "pages: 1"
+        assert lab.errors == []
+
+
+def test_a_view_goes_on_when_its_run_is_kept(tmp_path: Path) -> None:
+    """The output is drawn anew then; the reader's choices, the focus and the very view stay."""
+    with Lab(write_notebook(tmp_path / "goes-on.ipynb", CELLS), timeout=60) as lab:
+        lab.run_all()
+        view = lab.page.locator(".fb-view").last
+        view.locator(".fb-bar button[title^='Step (']:not([disabled])").click()
+        view.evaluate("(view) => { view.dataset.mine = 'yes'; }")
+        view.locator('.fb-card[aria-label^="layer1/matmul_1,"]').click()
+        lab._in_page(
+            "const area = panel().content.widgets.at(-1).outputArea; window.kept = 0;"
+            "area.model.changed.connect((_, change) => { window.kept += change.type === 'set' ? 1 : 0; });"
+        )
+        lab.page.wait_for_function("window.kept > 0")
+        lab.page.wait_for_timeout(1000)
+        assert view.get_attribute("data-mine") == "yes" and lab.page.locator(".fb-view").count() == 1
+        assert view.locator(".fb-selected .fb-name").text_content() == "matmul_1"
+        lab.page.keyboard.press("]")
+        view.locator(".fb-status").filter(has_text="2 of ").wait_for()
+        assert lab.errors == []

@@ -56,7 +56,7 @@ def test_a_cell_stands_out_from_what_is_around_it_and_the_rest_can_be_asked_for(
     with Widget(part) as view:
         assert view.names("fb-context") == {"n0", "n1", "n4"}
         assert view.page.locator(".fb-status").inner_text() == "model · 2 nodes · 3 around"
-        view.page.click("text=+ 40 nodes of the whole graph")
+        view.page.click("text=+ 40 nodes")
         assert view.sent("show") == [{"type": "show", "whole": True}]
         view.tell(graph(nodes(45), cell="model", focus=np.array([2, 3], np.int32)))
         view.page.click("text=only this cell")

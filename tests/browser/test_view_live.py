@@ -142,6 +142,32 @@ def test_the_story_of_a_nan_is_walked_back_to_its_cause() -> None:
         assert not page.page.locator(".fb-story").is_visible()
 
 
+def test_a_story_does_not_cover_the_node_it_is_about() -> None:
+    """Also a long one, in a picture that goes from top to bottom."""
+    made = [{**each, "outputs": [{"dtype": "float32", "shape": []}]} for each in nodes()]
+    chain = [{**made[-1], "name": f"n{at}", "inputs": [{"node": at - 1, "output": 0}]} for at in range(4, 14)]
+    chapters = [{"node": at, "text": f"at {at}"} for at in range(13, 0, -1)]
+    story = {"type": "story", "node": 13, "text": "a long line\n" * 30, "chapters": chapters}
+    bad = values(np.float32(np.nan), *range(1, 14))
+    with Widget(graph([*made, *chain]), run(), bad, paused(3, ORDER), width=700, height=760) as page:
+        page.tell(story)
+
+        def covered() -> bool:
+            boxes = [page.page.locator(each).bounding_box() for each in (".fb-story", ".fb-selected .fb-shape")]
+            panel, card = boxes
+            assert panel is not None and card is not None
+            return bool(card["y"] + card["height"] > panel["y"])
+
+        for _ in range(12):
+            assert not covered()
+            page.page.click("[aria-label^='Nearer to the cause']")
+            page.settle()
+        page.page.click(".fb-story summary")
+        page.settle()
+        assert not covered()
+        page.shot("live-story")
+
+
 def test_what_a_commit_changed_is_marked_until_it_is_dismissed() -> None:
     changed = nodes()
     changed[1]["change"], changed[2]["stale"] = "added", "y has another rank: run cell 'model' again"
@@ -222,3 +248,48 @@ def test_when_the_kernel_is_gone_nothing_can_be_asked() -> None:
         page.card("y").click()
         page.settle()
         assert page.sent("select") == [] and page.page.locator(".fb-edit input").is_disabled()
+
+
+def executions(*ran: int) -> dict[str, Any]:
+    """These nodes ran, one after the other, a second each."""
+    return {
+        "type": "events", "run": 1, "first": 0,
+        "node": np.repeat(np.array(ran, np.int32), 2), "state": np.array([2, 3] * len(ran), np.uint8),
+        "seconds": np.arange(len(ran)).repeat(2).astype(np.float64) + np.array([0.0, 1.0] * len(ran)),
+        "bytes": np.zeros(2 * len(ran)), "thread": np.zeros(2 * len(ran), np.int32),
+    }  # fmt: skip
+
+
+def test_what_an_edit_ran_again_is_told_apart_in_the_timeline() -> None:
+    with view(executions(1, 2, 1, 2)) as page:
+        box = page.page.locator(".fb-lanes").bounding_box()
+        assert box is not None
+        tips = []
+        for bar in range(4):
+            place = 92 + (box["width"] - 112) * (bar + 0.5) / 4
+            page.page.mouse.move(box["x"] + place, box["y"] + 30)
+            page.settle()
+            tips.append(page.page.locator(".fb-tip").inner_text())
+        assert [each.partition(" · ")[0] for each in tips] == ["y", "z", "y", "z"]
+        assert ["ran again after an edit" in each for each in tips] == [False, False, True, True]
+        assert "z" in page.page.locator(".fb-side h3").inner_text(), "the node at the position, not the last bar"
+        page.shot("live-ran-again")
+        page.tell(paused(1, ORDER))
+        assert page.page.locator(".fb-side h3").inner_text() == "y"
+
+
+def test_a_slider_for_the_iterations_of_a_loop() -> None:
+    with view() as page:
+        assert page.page.locator(".fb-iterations").is_hidden()
+        page.tell(paused(2, ORDER, iterations=[{"node": 2, "index": 3, "count": 10}]))
+        slider = page.page.locator("[aria-label='iteration of z']")
+        assert slider.input_value() == "3" and slider.get_attribute("aria-valuetext") == "iteration 4 of 10"
+        page.sent()
+        slider.fill("7")
+        page.settle()
+        assert page.sent("run_to_iteration") == [{"type": "run_to_iteration", "node": 2, "index": 7}]
+        page.tell(paused(2, ORDER, iterations=[{"node": 2, "index": 7, "count": 10}]))
+        assert "8 / 10" in page.page.locator(".fb-iterations").inner_text()
+        page.shot("live-iterations")
+        page.tell(paused(1, ORDER))
+        assert page.page.locator(".fb-iterations").is_hidden()

@@ -66,6 +66,9 @@ def test_it_draws_what_the_kernel_tells_and_tells_what_was_clicked() -> None:
             {"type": "select", "node": 1},
             {"type": "set_breakpoint", "pattern": "b", "when": None},
         ]
-        assert page.evaluate("window.end()") == 0 and page.locator(".fb-view").count() == 0
+        page.evaluate("window.sent.splice(0)")
+        assert page.evaluate("window.end()") == 0
+        assert page.evaluate("window.sent") == [{"type": "watch", "visible": False}, {"type": "bye"}]
+        assert page.locator(".fb-view").count() == 0
         assert errors == []
         browser.close()

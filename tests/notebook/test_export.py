@@ -15,6 +15,7 @@ import pytest
 
 import flowbook as fb
 from flowbook.errors import FlowError
+from flowbook.notebook import story
 from flowbook.notebook.describe import describe_nodes
 from flowbook.notebook.protocol import unpack
 from flowbook.notebook.recording import recording
@@ -133,3 +134,91 @@ def test_any_value_is_a_message_without_nan(value: Any) -> None:
 
     plain, _ = pack(value_message(0, 0, summarize(value)))
     json.dumps(plain, allow_nan=False)
+
+
+def deep(count: int) -> tuple[Session, Any, Any]:
+    """A log, and so many nodes after it."""
+    with fb.Graph().as_default():
+        x = fb.placeholder((3,), name="x")
+        y = fb.log(x, name="bad")
+        for index in range(count):
+            y = fb.tanh(y, name=f"n{index}")
+        return fb.Session(), x, y
+
+
+def told(found: list[dict[str, Any]]) -> list[list[str]]:
+    """For each story of a recording, the names of its nodes, and of the one it is about."""
+    names = [node["name"] for node in found[0]["nodes"]]
+    for each in found:
+        if each["type"] == "story":
+            assert each["node"] == each["chapters"][0]["node"]
+    return [[names[part["node"]] for part in each["chapters"]] for each in found if each["type"] == "story"]
+
+
+def test_a_run_with_a_nan_tells_why(tmp_path: Path) -> None:
+    session, x, y = deep(24)
+    session.run(y, {x: [1.0, -1.0, 2.0]}, trace=True)
+    way = [*(f"n{index}" for index in reversed(range(24))), "bad"]
+    fb.notebook.export(tmp_path / "run.html", session)
+    found = messages(tmp_path / "run.html")
+    assert told(found) == [way], "one story for all, as every node is on its way"
+    assert "log of a negative number" in found[-1]["chapters"][-1]["text"]
+    assert told(recording(session.trace, session.graph)) == [way]
+    assert told(recording(session.trace)) == [], "a trace alone cannot be computed again"
+
+
+def test_every_branch_of_a_nan_has_a_story(session: Session) -> None:
+    with session.graph.as_default():
+        bad = fb.log(session.graph.nodes[0].outputs[0], name="bad")
+        left, right = fb.exp(bad, name="left"), fb.sin(bad, name="right")
+        fine = fb.identity(session.graph.nodes[0].outputs[0], name="fine")
+    session.run([left, right, fine], {"x": [1.0, -1.0, -1.0]}, trace=True)
+    assert told(recording(session.trace, session.graph)) == [["right", "bad"], ["left", "bad"]]
+
+
+def test_what_reads_after_a_write_is_computed_again_with_what_was_written() -> None:
+    with fb.Graph().as_default() as graph:
+        v = fb.Variable(1.0, name="v")
+        write = fb.assign(v, 0.0, name="write")
+        with fb.control_dependencies([write]):
+            many = fb.log(v * np.ones(20_000, np.float32), name="many")  # too large to be kept whole
+        session = fb.Session()
+    session.run([write, fb.sum(many, name="after")], trace=True)
+    assert told(recording(session.trace, graph)) == [["after", "many"]]
+
+
+def test_what_is_finite_tells_nothing(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(story, "nan_origins", lambda *all, **more: pytest.fail("there is nothing to look for"))
+    assert told(recording(session.trace, session.graph)) == []
+
+
+def test_a_story_never_fails_an_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, x, y = deep(2)
+    session.run(y, {x: [-1.0, 1.0, 1.0]}, trace=True)
+    with fb.Graph().as_default() as other:
+        fb.exp(fb.placeholder((3,), name="x"), name="n1")
+    assert told(recording(session.trace, other)) == [], "another graph by now"
+    asked = []
+    monkeypatch.setattr(story, "nan_origins", lambda *all, **more: asked.append(1) or 1 / 0)
+    fb.notebook.export(tmp_path / "run.html", session)
+    assert asked and told(messages(tmp_path / "run.html")) == []
+
+
+def test_no_host_function_is_called_again_for_a_story() -> None:
+    calls = []
+    with fb.Graph().as_default() as graph:
+        x = fb.placeholder((20_000,), name="x")
+        y = fb.py_function(lambda each: calls.append(1) or each, [fb.log(x, name="bad")], "float32", shapes=x.shape)
+        session = fb.Session()
+    session.run(y, {x: np.full(20_000, -1.0)}, trace=True)
+    assert told(recording(session.trace, graph)) == [] and calls == [1]
+
+
+def test_a_value_that_was_set_is_the_cause(tmp_path: Path) -> None:
+    session, x, y = deep(3)
+    stepper = session.debug(y, {x: [1.0, 1.0, 1.0]})
+    stepper.finish()
+    stepper.set_value("n0", [0.0, np.nan, 0.0])
+    fb.notebook.export(tmp_path / "run.html", stepper)
+    found = messages(tmp_path / "run.html")
+    assert told(found) == [["n2", "n1", "n0"]] and "you set this value" in found[-1]["chapters"][-1]["text"]

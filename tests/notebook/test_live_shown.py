@@ -80,6 +80,34 @@ def test_the_run_of_a_stepper_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["y"] == pytest.approx([1 + np.e])
 
 
+def test_the_run_that_is_kept_tells_why_it_is_nan() -> None:
+    with fb.Graph().as_default() as graph:
+        x = fb.placeholder((2,), name="x")
+        y = fb.sum(fb.log(x, name="bad"), name="y")
+    stepper = fb.Session(graph).debug(y, {x: [0.0, -1.0]})
+    found = []
+    for _ in range(3):
+        text = shown.kept(stepper, "y")
+        found.append([each for each in recorded({MIME: {"recording": text}}) if each["type"] == "story"])
+        stepper.step()
+    assert found[0] == [] and [len(each[0]["chapters"]) for each in found[1:]] == [1, 2]
+
+
+def test_a_notebook_that_is_executed_without_a_page_keeps_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shown, "AFTER", 0.01)
+    updates: list[Any] = []
+    monkeypatch.setattr(shown, "update_display", lambda data, **more: updates.append(more["metadata"]))
+    with fb.Graph().as_default() as graph:
+        view = StepperView(fb.Session(graph).debug(fb.exp(fb.constant(1.0), name="e")))
+    view.changed = shown.Keeper(view, *shown.bundle(view, ""), "an id").changed
+    view.stepper.step()
+    end = time.monotonic() + 20
+    while not updates:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    assert any(each["type"] == "values" for each in recorded(updates[-1]))
+
+
 def test_a_run_too_large_to_keep_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shown, "AFTER", 0.01)
     monkeypatch.setattr(shown, "MOST", 10)
@@ -124,9 +152,9 @@ def test_a_page_opens_a_view_over_a_comm(cell: Notebook) -> None:
         assert time.monotonic() < end
         time.sleep(0.01)
     assert comm.sent[0]["type"] == "graph" and not hasattr(comm, "_reply_subshell_id")
-    assert CommChannel in map(type, view.channels)  # beside that of the widget
+    assert [CommChannel] == [*map(type, view.channels)]
     comm.gone({})
-    assert CommChannel not in map(type, view.channels)
+    assert not view.channels
     for data in ({"view": "of another kernel"}, {}, None, "text"):
         other = Comm()
         opened(other, {"content": {"data": data}})

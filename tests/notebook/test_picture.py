@@ -6,14 +6,16 @@ import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import flowbook as fb
-from flowbook.notebook import CellView, layout, svg
+from flowbook.notebook import CellView, layout
 from flowbook.notebook.cells import run_cell
+from flowbook.notebook.grouping import grouped
 from flowbook.notebook.outline import outline
 
 HOSTILE = [
@@ -65,9 +67,9 @@ def test_hostile_names(name: str) -> None:
 
 def test_the_picture_is_the_same_everywhere() -> None:
     program = (
-        "from tests.notebook.test_picture import network, draw\n"
+        "from tests.notebook.test_picture import crowded, draw, network\n"
         "graph = network()\n"
-        "print(*[draw(graph, cell) for cell in ('data', 'net', 'train')])"
+        "print(*[draw(graph, cell) for cell in ('data', 'net', 'train')], draw(crowded(300), 'crowd'))"
     )
     here = Path(__file__).parents[2]
 
@@ -133,16 +135,75 @@ def test_scopes_collapse_deepest_first() -> None:
     draw(graph, "big")
 
 
-def test_too_much_to_draw_says_so() -> None:
-    graph = fb.Graph()
-    with graph.transaction("flat"), graph.as_default():
-        t = fb.placeholder(())
-        for _ in range(svg.MAX_BOXES):
-            t = fb.tanh(t)
-    view = CellView(graph, "flat")
-    assert sorted(view._repr_mimebundle_()) == ["text/plain"]
-    assert view.text.endswith("(no picture: 301 boxes are more than a picture can show (300); use name scopes)")
-    assert "… and 221 more" in view.text
+def crowd(source: str, before: str | None = None) -> fb.Graph:
+    graph, space = fb.Graph(), {"fb": fb, "np": np}
+    if before is not None:
+        run_cell(before, space, name="before", graph=graph)
+    run_cell(source, space, name="crowd", graph=graph)
+    return graph
+
+
+def crowded(count: int) -> fb.Graph:
+    source = "x = fb.placeholder((4, 8))\nw = fb.Variable(np.eye(8, dtype='float32'))\nh = x\n"
+    return crowd(source + f"for place in range({count}):\n    h = fb.tanh(h @ w)\nloss = fb.sum(h)")
+
+
+def test_many_nodes_without_scopes_share_boxes() -> None:
+    graph = crowded(375)
+    view = CellView(graph, "crowd")
+    picture = draw(graph, "crowd")
+    found = texts(picture)
+    assert found[:4] == ["x", "placeholder", "(4, 8)", "w"]
+    assert found[6:10] == ["matmul_1 … h_20", "42 nodes, line 5", "21 matmul, 21 tanh", "matmul_22 … h_41"]
+    boxes = grouped(outline(graph, "crowd"), 18).boxes
+    assert len(boxes) <= 24 and sum(len(box.nodes) for box in boxes) == len(graph.nodes)
+    height = float(ElementTree.fromstring(picture).attrib["height"])
+    assert height < 2000 and len(picture) < 100_000
+    assert view.notices == [] and "753 nodes" in view.text and "more" in view.text, "the table is as it was"
+
+
+def test_a_crowd_is_a_chain_where_its_nodes_are() -> None:
+    found = grouped(outline(crowded(375), "crowd"), 18)
+    place = {node: box.key for box in found.boxes for node in box.nodes}
+    loop = sorted({place[node] for node in place if node.op == "tanh"})
+    assert {(a, b) for a, b, _ in found.arrows if a in loop and b in loop} == set(pairwise(loop))
+    w = next(box.key for box in found.boxes if box.title == "w")
+    assert [b for a, b, _ in found.arrows if a == w] == [loop[0]], "the others read it, too; that would hide the chain"
+
+
+def test_forward_and_backward_share_no_box() -> None:
+    source = "x = fb.placeholder((4,))\nh = x\nfor place in range(150):\n    h = fb.tanh(h)\n"
+    source += "(dx,) = fb.gradients(fb.sum(h), [x])"
+    for box in grouped(outline(crowd(source), "crowd"), 18).boxes:
+        assert len({node.forward is not None or node.op == "identity" for node in box.nodes}) == 1 or box.backward
+
+
+def test_what_many_nodes_of_other_cells_are_is_said() -> None:
+    graph = crowd(
+        "total = ps[0]\nfor p in ps[1:]:\n    total = total + p", "ps = [fb.placeholder(()) for _ in range(40)]"
+    )
+    found = grouped(outline(graph, "crowd"), 18)
+    assert [(box.title, box.detail) for box in found.boxes if box.foreign] == [("cell before", "40 nodes")]
+    assert [box.kind for box in found.boxes if not box.foreign] == ["op"] * 39, "these are no crowd"
+
+
+def test_many_scopes_and_nodes_without_arrows_are_drawn() -> None:
+    scoped = crowd(
+        "x = fb.placeholder(())\nfor place in range(200):\n    with fb.name_scope(f's{place}'):\n        x = fb.tanh(x)"
+    )
+    assert any(text.startswith("s0/") and " … s" in text for text in texts(draw(scoped, "crowd")))
+    loose = crowd("xs = [fb.placeholder(()) for _ in range(600)]")
+    root = ElementTree.fromstring(draw(loose, "crowd"))
+    _, _, width, height = map(float, root.attrib["viewBox"].split())
+    assert width < 1000 and height < 2000
+    shown = [each for each in root.iter() if each.tag.endswith("}text") and "… placeholder" in (each.text or "")]
+    where = {each.text or "": float(each.attrib["y"]) for each in shown}
+    assert sorted(where, key=where.__getitem__)[0].startswith("placeholder_1 ")
+
+
+def test_few_nodes_are_drawn_one_by_one() -> None:
+    shown = outline(crowded(50), "crowd")
+    assert grouped(shown, 18) is shown
 
 
 def test_no_layout_program_leaves_the_table_and_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:

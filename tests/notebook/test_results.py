@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from PIL import Image
 
 import flowbook as fb
 from flowbook.notebook import Profile
-from flowbook.notebook.pictures import SIDE, picture
+from flowbook.notebook.cells import run_cell
+from flowbook.notebook.pictures import SIDE, ascii_only, picture
+from flowbook.notebook.text import distinct
 from flowbook.notebook.values import format_value
 from tests.notebook.conftest import Notebook
 from tests.notebook.kernels import Kernel
@@ -84,6 +87,41 @@ def test_a_profile_measures_every_node(cell: Notebook) -> None:
     assert sum(row.share for row in found.rows) == pytest.approx(1)
     assert sum(row.seconds for row in found.rows) <= found.total * 1.5
     assert "µs" in str(found) or "ms" in str(found)
+
+
+def test_a_profile_says_what_its_shares_are_of(cell: Notebook) -> None:
+    cell("%%flow --quiet\nx = fb.placeholder((64, 64))\ny = fb.matmul(x, x)\nz = fb.sum(y)")
+    found = fb.notebook.profile({"z": cell.names["z"]}, {"x": np.ones((64, 64), np.float32)}, steps=3)
+    assert found.computing == pytest.approx(sum(row.seconds for row in found.rows)) and found.computing > 0
+    head = str(found).splitlines()[0]
+    assert re.fullmatch(r"3 x .+ \(median\), 2 nodes; shares are of the .+ that the nodes took together", head)
+
+
+def test_nodes_of_one_name_in_two_cells_are_two_in_a_profile() -> None:
+    graph, space = fb.Graph(), {"fb": fb}
+    run_cell("x = fb.placeholder(())\nh = fb.exp(x)\ny = h * 2.0", space, name="one", graph=graph)
+    first = space["y"]
+    run_cell("h = fb.exp(x)\nz = h * 3.0", space, name="two", graph=graph)
+    session = fb.Session(graph)
+    session.run([first, space["z"]], {"x": 1.0}, trace=True)
+    assert sorted(row.node for row in Profile([session.trace]).rows) == ["h (cell one)", "h (cell two)", "y", "z"]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"minimize/gradients/transformer/block_{each}/attention/query/kernel" for each in range(30)],
+        [f"{'x' * 40}{each}{'y' * 60}{other}" for each in range(3) for other in range(3)],
+        ["a" * 50, "a" * 51, "a" * 36, "a"],
+        ["größe", "gräße", "size"],
+        ["k" * 80 + letter for letter in "äöü"],
+    ],
+)
+def test_names_that_are_cut_stay_different(names: list[str]) -> None:
+    shown = distinct(names, 36, ascii_only)
+    assert len(set(shown)) == len(names) and all(len(each) <= 38 for each in shown)  # .. stands for …
+    assert distinct(list(reversed(names)), 36, ascii_only)[-1] in shown
+    assert "size" in shown or "size" not in names
 
 
 def test_a_node_with_a_body_counts_once(cell: Notebook) -> None:

@@ -63,6 +63,7 @@ export class KernelHost implements Host {
   private told: ToView[] = [];
   private listener: ((message: ToView) => void) | null = null;
   private decide!: (known: boolean) => void;
+  private greeted = false;
   private over = false;
 
   constructor(
@@ -84,8 +85,9 @@ export class KernelHost implements Host {
   }
 
   send(message: ToKernel): void {
-    if (message.type === "hello") {
-      this.told.splice(0).forEach((each) => this.listener?.(each)); // it was said before there was a view
+    if (message.type === "hello" && !this.greeted) {
+      this.greeted = true; // it was said before there was a view
+      this.told.splice(0).forEach((each) => this.listener?.(each));
     } else {
       this.line?.send(message as unknown as JSONValue);
     }

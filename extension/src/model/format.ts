@@ -78,3 +78,9 @@ export function duration(seconds: number): string {
   }
   return seconds < 5400 ? `${Math.round(seconds / 60)} min` : `${number(seconds / 3600, 2)} h`;
 }
+
+/** 1st, 2nd, 3rd, 4th, … */
+export function ordinal(count: number): string {
+  const ending = /1[123]$/.test(String(count)) ? "th" : (["th", "st", "nd", "rd"][count % 10] ?? "th");
+  return `${count.toLocaleString("en")}${ending}`;
+}

@@ -6,20 +6,12 @@ import type {
 } from "../protocol";
 import { PROTOCOL } from "../protocol";
 import { ScopeTree } from "./scopes";
+import { type Span, Spans } from "./spans";
 
 export type Topic =
   | "graph" | "states" | "values" | "selection" | "look" | "run" | "breakpoints" | "notice" | "lit" | "progress" | "story"
   | "file";
 export type Colour = "state" | "device" | "time" | "memory" | "gradient";
-
-/** One execution of a node. */
-export interface Span {
-  node: number;
-  start: number;
-  end: number;
-  bytes: number;
-  thread: number;
-}
 
 export class Store {
   graph: GraphMessage | null = null;
@@ -28,7 +20,7 @@ export class Store {
   state = new Uint8Array();
   status: Omit<States, "node" | "state" | "all" | "type"> = { mode: "idle", position: 0, count: 0 };
   run: RunMessage | null = null;
-  readonly spans: Span[] = [];
+  private readonly executions = new Spans();
   /** Milliseconds and bytes of each node's last execution; NaN: none. */
   time = new Float64Array();
   bytes = new Float64Array();
@@ -63,7 +55,6 @@ export class Store {
   river = true;
   /** Parts of values that were asked for, by tensor, the latest last. */
   private readonly parts = new Map<number, Sample[]>();
-  private begun = new Map<string, number>();
   private seen = 0;
   private readonly listeners = new Map<Topic, Set<() => void>>();
 
@@ -88,6 +79,15 @@ export class Store {
   /** What of a tensor is known beside its value's own sample, the latest first. */
   partsOf(ref: Ref): readonly Sample[] {
     return [...(this.parts.get(keyOf(ref)) ?? [])].reverse();
+  }
+
+  get spans(): readonly Span[] {
+    return this.executions.all;
+  }
+
+  /** What ran last before a position; `undefined` at the beginning. */
+  ranBefore(position: number): Span | undefined {
+    return this.executions.before(position);
   }
 
   get live(): boolean {
@@ -173,7 +173,7 @@ export class Store {
       each.clear();
     }
     this.seen = 0;
-    this.begun.clear();
+    this.executions.clear();
     this.tree = new ScopeTree(nodes);
     this.state = new Uint8Array(nodes.length);
     this.time = new Float64Array(nodes.length).fill(NaN);
@@ -184,7 +184,6 @@ export class Store {
     this.ruled = new Set(nodes.flatMap((each) => each.forward ?? []));
     this.values.clear();
     this.computed = new Set();
-    this.spans.length = 0;
     const again = chosen === null ? -1 : nodes.findIndex((each) => each.name === chosen);
     this.selected = again < 0 ? null : again;
     nodes.forEach((node, index) => {
@@ -199,9 +198,8 @@ export class Store {
 
   private setRun(message: RunMessage): void {
     if (message.run !== this.run?.run) {
-      this.begun.clear();
-      this.spans.length = 0;
       this.seen = 0;
+      this.executions.clear();
       this.edited = this.story = null;
     }
     this.run = message;
@@ -218,16 +216,15 @@ export class Store {
     const { node, state, seconds, thread, bytes } = message;
     for (let index = Math.max(0, this.seen - message.first); index < node.length; index += 1) {
       const place = node[index]!;
-      const key = `${place},${thread[index]}`;
       this.state[place] = state[index]!;
       if (state[index] === 2) {
-        this.begun.set(key, seconds[index]!);
+        this.executions.begin(place, thread[index]!, seconds[index]!);
       } else if (state[index] === 3) {
-        const start = this.begun.get(key) ?? seconds[index]!;
-        this.spans.push({ node: place, start, end: seconds[index]!, bytes: bytes[index]!, thread: thread[index]! });
-        this.time[place] = (seconds[index]! - start) * 1000;
+        const { parent } = this.nodes[place]!;
+        const span = this.executions.finish(place, thread[index]!, seconds[index]!, bytes[index]!, parent, this.graph!.live);
+        this.time[place] = (span.end - span.start) * 1000;
         this.spread[place] = NaN;
-        this.bytes[place] = bytes[index]!;
+        this.bytes[place] = span.bytes;
       }
     }
     this.seen = message.first + node.length;
@@ -278,8 +275,8 @@ export class Store {
       this.state.fill(0);
     }
     message.node.forEach((node, index) => (this.state[node] = message.state[index]!));
-    const { mode, position, count, next } = message;
-    this.status = next === undefined ? { mode, position, count } : { mode, position, count, next };
+    const { type: _, node: __, state: ___, all: ____, ...status } = message;
+    this.status = status;
     this.tell("states");
   }
 }

@@ -1,5 +1,6 @@
 /** Elements of a value: where they are in its samples, and which of them make a picture or a table. */
 
+import { ordinal } from "../model/format";
 import type { Sample, Value } from "../protocol";
 
 export interface Element {
@@ -106,8 +107,29 @@ export function described(sample: Sample, shape: readonly number[]): string {
   }
   const count = `${kept.toLocaleString("en")} of ${size.toLocaleString("en")} elements`;
   if (sample.every !== undefined) {
-    return `${count}, every ${sample.every}th; statistics are of all`;
+    return `${count}, every ${ordinal(sample.every)}; statistics are of all`;
   }
-  const strides = sample.strides.map((stride) => (stride === 1 ? "all" : `every ${stride}`)).join(" × ");
+  const strides = sample.strides.map((stride) => (stride === 1 ? "all" : `every ${ordinal(stride)}`)).join(" × ");
   return `${count} (${strides})`;
+}
+
+/** Which part of an axis a table shows, in words; none when it is all. */
+export function partOf(range: Range, size: number, name: string): string {
+  const { start, stride, count } = range;
+  if (stride === 1 && count >= size) {
+    return "";
+  }
+  const every = stride === 1 ? "" : `, every ${ordinal(stride)}`;
+  const last = start + stride * (count - 1);
+  return `${name} ${start} … ${last} of ${size.toLocaleString("en")}${every}`;
+}
+
+/** The index of an element by its place in C order. */
+export function indexOf(place: number, shape: readonly number[]): number[] {
+  const index: number[] = [];
+  for (let axis = shape.length - 1; axis >= 0; axis -= 1) {
+    index.unshift(place % shape[axis]!);
+    place = Math.floor(place / shape[axis]!);
+  }
+  return index;
 }

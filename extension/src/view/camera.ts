@@ -11,6 +11,8 @@ export class Camera {
   scale = 1;
   /** Free room around all of the picture. */
   margin = 34;
+  /** How much of the room is covered from below: nothing is moved there to be seen. */
+  covered: () => number = () => 0;
   /** The reader has moved it: it stays where it is when the room changes. */
   touched = false;
 
@@ -70,7 +72,7 @@ export class Camera {
   centre(x: number, y: number): void {
     this.touched = true;
     this.x = this.width / 2 - x * this.scale;
-    this.y = this.height / 2 - y * this.scale;
+    this.y = (this.height - this.covered()) / 2 - y * this.scale;
     this.changed();
   }
 
@@ -81,7 +83,7 @@ export class Camera {
     const left = box.x * scale + this.x - margin;
     const top = box.y * scale + this.y - margin;
     const right = this.width - (left + box.width * scale + 2 * margin);
-    const bottom = this.height - (top + box.height * scale + 2 * margin);
+    const bottom = this.height - this.covered() - (top + box.height * scale + 2 * margin);
     // Of what is too large the beginning is shown.
     const dx = left < 0 ? -left : right < 0 ? Math.max(right, -left) : 0;
     const dy = top < 0 ? -top : bottom < 0 ? Math.max(bottom, -top) : 0;

@@ -26,6 +26,9 @@ export interface Line {
   width: number;
 }
 
+/** Room for a value at the end of the picture. */
+const LABEL = 50;
+
 export class Canvas {
   readonly root = h("div", { class: "fb-canvas" });
   readonly camera: Camera;
@@ -99,7 +102,8 @@ export class Canvas {
   /** Show all of it; `least`: but no smaller than that. */
   fit(least = 0.1): void {
     if (this.layout) {
-      this.camera.fit(this.layout.width, this.layout.height, least);
+      const { width, height, across } = this.layout;
+      this.camera.fit(width + (across ? LABEL : 0), height, least); // beside the last box there is its value
     }
   }
 

@@ -17,6 +17,8 @@ export interface Requests {
   send(message: ToKernel): void;
   /** Show the cell of a node. */
   visit(node: number): void;
+  /** Whether it can be asked why a node's value is not finite. */
+  explains(node: number): boolean;
 }
 
 export class Inspector {
@@ -76,7 +78,7 @@ export class Inspector {
   /** While nothing is chosen and the run is on its way: the node that has just run. */
   private last(): number | null {
     const { position, count } = this.store.status;
-    return position > 0 && position < count ? (this.store.spans[position - 1]?.node ?? null) : null;
+    return position > 0 && position < count ? (this.store.ranBefore(position)?.node ?? null) : null;
   }
 
   private tabButton(tab: Tab): HTMLElement {
@@ -122,7 +124,7 @@ export class Inspector {
       parts.push(" · ", button("Show the cell", place(node), () => asks.visit(index), { class: "fb-inline" }));
     }
     const acts = h("div", { class: "fb-acts" });
-    if (store.bad.has(index) && store.produced(index) && (store.live || store.story)) {
+    if (store.bad.has(index) && store.produced(index) && asks.explains(index)) {
       acts.append(button("Why is it nan? (W)", "why?", () => asks.send({ type: "why", node: index }), { class: "fb-inline fb-why" }));
     }
     if (store.run && !store.ended) {

@@ -19,7 +19,7 @@ export function keysOf(view: View): Key[] {
     { keys: ["r"], shown: "r", does: "run to the chosen node", act: chosen((node) => view.send({ type: "run_to", node })) },
     { keys: ["b"], shown: "b", does: "breakpoint on the node", act: chosen((node) => view.breakpoint(node)) },
     { keys: ["p"], shown: "p", does: "all breakpoints", act: () => view.toolbar.breakpoints.toggle() },
-    { keys: ["w"], shown: "w", does: "why is it nan", act: chosen((node) => view.send({ type: "why", node })) },
+    { keys: ["w"], shown: "w", does: "why is it nan", act: chosen((node) => view.why(node)) },
     { keys: ["g"], shown: "g", does: "gradient river", act: () => view.toolbar.toggleRiver() },
   ];
   const picture: Key[] = [

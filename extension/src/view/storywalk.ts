@@ -4,6 +4,9 @@ import type { Store } from "../model/store";
 import { button, h } from "./dom";
 import { icon } from "./icons";
 
+/** Pixels between it and the end of the picture, as its style has it. */
+const BELOW = 14;
+
 export class StoryWalk {
   readonly root = h("section", { class: "fb-story fb-over", "aria-label": "why it is nan", hidden: true });
   private at = 0;
@@ -15,6 +18,11 @@ export class StoryWalk {
     store.on("story", () => this.begin());
     store.on("run", () => this.begin());
     store.on("graph", () => this.draw());
+  }
+
+  /** Pixels of the picture that it covers from below. */
+  get covers(): number {
+    return this.root.hidden ? 0 : this.root.offsetHeight + 2 * BELOW;
   }
 
   private begin(): void {
@@ -36,7 +44,18 @@ export class StoryWalk {
     }
   }
 
+  /** Its buttons are made anew; who had the focus on one keeps it, at the other one where that way ends. */
   private draw(): void {
+    const label = this.root.contains(document.activeElement) ? document.activeElement!.getAttribute("aria-label") : null;
+    this.fill();
+    if (label !== null && !this.root.contains(document.activeElement)) {
+      const buttons = [...this.root.querySelectorAll<HTMLButtonElement>("button:enabled")];
+      const again = buttons.find((each) => each.getAttribute("aria-label") === label) ?? buttons[0];
+      (this.root.hidden ? this.root.closest<HTMLElement>(".fb-view") : again)?.focus({ preventScroll: true });
+    }
+  }
+
+  private fill(): void {
     const { store } = this;
     const { story } = store;
     this.root.hidden = story === null;
@@ -63,10 +82,12 @@ export class StoryWalk {
     before.disabled = this.at === 0;
     after.disabled = last;
     this.root.classList.toggle("fb-cause", last);
+    const whole = h("details", {}, h("summary", {}, "the whole story"), h("pre", {}, story.text));
+    whole.addEventListener("toggle", () => whole.open && this.reveal(chapter.node)); // it covers more now
     this.root.replaceChildren(
       h("header", {}, before, h("span", { class: "fb-dots" }, ...dots), after, h("b", { class: "fb-mono" }, store.nodes[chapter.node]?.name ?? ""), close),
       h("p", {}, chapter.text),
-      last ? h("details", {}, h("summary", {}, "the whole story"), h("pre", {}, story.text)) : "",
+      last ? whole : "",
     );
   }
 }

@@ -8,6 +8,8 @@ export interface Cells {
   rows: Range;
   columns: Range;
   read(row: number, column: number): Element;
+  /** What to write beside a row; its number, where there is nothing else to say. */
+  label?: (row: number) => string;
   /** What to do with what was typed into a cell; none: cells cannot be changed. */
   edit: ((row: number, column: number, text: string) => void) | null;
 }
@@ -27,20 +29,21 @@ export class Table {
     if (this.typing) {
       return;
     }
+    const label = cells.label ?? String;
     const focused = this.where(document.activeElement);
     this.cells = cells;
     const [rows, columns] = [placesOf(cells.rows), placesOf(cells.columns)];
     this.body = rows.map((row) =>
       columns.map((column) => {
         const { value, exact } = cells.read(row, column);
-        const cell = h("td", { tabindex: -1, "aria-label": `${row}, ${column}: ${exactText(value)}` }, exact ? exactText(value) : "…");
+        const cell = h("td", { tabindex: -1, "aria-label": `${cells.label ? label(row) : `${row}, ${column}`}: ${exactText(value)}` }, exact ? exactText(value) : "…");
         cell.classList.toggle("fb-bad", exact && !Number.isFinite(value));
         return cell;
       }),
     );
     this.body[0]?.[0]?.setAttribute("tabindex", "0");
-    const head = h("tr", {}, h("th", {}), ...columns.map((each) => h("th", {}, String(each))));
-    const lines = this.body.map((line, at) => h("tr", {}, h("th", {}, String(rows[at])), ...line));
+    const head = cells.label ? h("tr", {}, h("th", {}, "index"), h("th", {}, "value")) : h("tr", {}, h("th", {}), ...columns.map((each) => h("th", {}, String(each))));
+    const lines = this.body.map((line, at) => h("tr", {}, h("th", {}, label(rows[at]!)), ...line));
     const { scrollLeft, scrollTop } = this.root;
     this.root.replaceChildren(h("table", { role: "grid", "aria-label": "numbers" }, head, ...lines));
     this.root.scrollTo(scrollLeft, scrollTop);

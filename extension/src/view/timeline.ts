@@ -1,7 +1,8 @@
 /** The timeline: a lane for each device and thread, a bar for each execution, and where the run stands. */
 
 import { milliseconds, title } from "../model/format";
-import type { Span, Store } from "../model/store";
+import type { Span } from "../model/spans";
+import type { Store } from "../model/store";
 import { eachFrame, h } from "./dom";
 import { devicesOf } from "./paint";
 import { SANS } from "./style/tokens";
@@ -26,8 +27,6 @@ export class Timeline {
   private readonly canvas = h("canvas", { class: "fb-lanes", role: "img" });
   private readonly tip = h("div", { class: "fb-tip", hidden: true });
   private lanes: Lane[] = [];
-  /** When the node at each position had run. */
-  private ends: number[] = [];
   /** Pixels a second, and where the time at the left edge is; measured once for each drawing. */
   private scale = 1;
   private start = 0;
@@ -67,7 +66,6 @@ export class Timeline {
       lanes.set(name, lane);
     }
     this.lanes = [...lanes.values()].sort((a, b) => Number(a.name === "copies") - Number(b.name === "copies") || (a.name < b.name ? -1 : 1));
-    this.ends = store.spans.map((span) => span.end).sort((a, b) => a - b);
     this.start = 0;
     this.end = Math.max(store.run?.total ?? 0, store.spans.at(-1)?.end ?? 0, 1e-9);
     for (const each of [this.label, this.slider, this.text]) {
@@ -110,7 +108,8 @@ export class Timeline {
     this.tip.hidden = !found;
     if (found) {
       const node = this.store.nodes[found.node]!;
-      this.tip.textContent = `${node.name} · ${node.op} · ${milliseconds((found.end - found.start) * 1000)}`;
+      const again = found.again ? " · ran again after an edit" : "";
+      this.tip.textContent = `${node.name} · ${node.op} · ${milliseconds((found.end - found.start) * 1000)}${again}`;
       const area = this.root.getBoundingClientRect();
       const right = event.clientX - area.left;
       this.tip.style.left = `${Math.max(4, Math.min(right + 12, area.width - this.tip.offsetWidth - 8))}px`;
@@ -137,7 +136,9 @@ export class Timeline {
     const devices = devicesOf(this.store);
     this.lanes.forEach((lane, index) => this.drawLane(context, lane, TOP + index * LANE, devices, color));
     this.drawHead(context, height, color);
-    this.canvas.setAttribute("aria-label", `timeline: ${this.store.spans.length} executions in ${milliseconds(this.end * 1000)}`);
+    const again = this.store.spans.filter((span) => span.again).length;
+    const edits = again ? `, ${again} of them again after an edit` : "";
+    this.canvas.setAttribute("aria-label", `timeline: ${this.store.spans.length} executions in ${milliseconds(this.end * 1000)}${edits}`);
   }
 
   private drawTicks(context: CanvasRenderingContext2D, width: number, height: number, color: (name: string) => string): void {
@@ -173,19 +174,23 @@ export class Timeline {
       }
       last = Math.floor(x);
       const node = this.store.nodes[span.node]!;
-      context.globalAlpha = this.store.produced(span.node) ? 0.88 : 0.28;
-      context.fillStyle = node.forward !== undefined ? back : plain;
+      context.globalAlpha = (this.store.produced(span.node) ? 0.88 : 0.28) * (span.again ? 0.4 : 1);
+      context.fillStyle = context.strokeStyle = node.forward !== undefined ? back : plain;
       context.beginPath();
       context.roundRect(x, top, w, BAR, Math.min(2.5, w / 2));
       context.fill();
       context.globalAlpha = 1;
+      if (span.again && w > 4) {
+        context.lineWidth = 1;
+        context.stroke();
+      }
       if (span.node === this.store.selected) {
         context.strokeStyle = color("ink");
         context.lineWidth = 1.5;
         context.stroke();
       }
       if (w > 30) {
-        context.fillStyle = "#fff";
+        context.fillStyle = span.again ? color("ink") : "#fff";
         context.font = `10px ${SANS}`;
         const text = title(node);
         if (context.measureText(text).width < w - 8) {
@@ -196,8 +201,7 @@ export class Timeline {
   }
 
   private drawHead(context: CanvasRenderingContext2D, height: number, color: (name: string) => string): void {
-    const { position } = this.store.status;
-    const seconds = position === 0 ? 0 : (this.ends[Math.min(position, this.ends.length) - 1] ?? 0);
+    const seconds = this.store.ranBefore(this.store.status.position)?.end ?? 0;
     const x = LEFT + (seconds - this.start) * this.scale;
     context.fillStyle = color("accent");
     context.fillRect(x - 0.75, TOP - 6, 1.5, height - TOP);

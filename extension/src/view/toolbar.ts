@@ -124,8 +124,9 @@ export class Toolbar {
     const hidden = store.graph?.hidden ?? 0;
     this.showsWhole &&= hidden === 0;
     this.whole.hidden = hidden === 0 && !this.showsWhole;
-    this.whole.textContent = hidden ? `+ ${plural(hidden, "node")} of the whole graph` : "only this cell";
-    this.whole.setAttribute("aria-label", this.whole.textContent);
+    this.whole.textContent = hidden ? `+ ${plural(hidden, "node")}` : "only this cell";
+    this.whole.title = hidden ? `Show the whole graph: ${plural(hidden, "more node")}` : "Show only this cell";
+    this.whole.setAttribute("aria-label", this.whole.title);
     this.status.replaceChildren(...this.words(mode, position, count, next));
   }
 
@@ -143,7 +144,7 @@ export class Toolbar {
     if (store.run?.step !== undefined) {
       tail.push(" · training step ", h("b", {}, String(store.run.step)));
     }
-    const span = position ? store.spans[position - 1] : undefined;
+    const span = store.ranBefore(position);
     if (span) {
       tail.push(` · ${milliseconds(span.end * 1000)}`);
     }

@@ -1,9 +1,9 @@
 /** The viewer of one tensor's values: statistics, histogram, heat map, slices along axes, exact numbers. */
 
-import { bytes, number, plural, shape as shapeText } from "../model/format";
+import { bytes, number, ordinal, plural, shape as shapeText } from "../model/format";
 import type { Store } from "../model/store";
-import type { Histogram, Ref, Statistics, ToKernel, Value } from "../protocol";
-import { type Axes, axesOf, described, type Range, type Reader, reader, spread, window } from "./array";
+import type { Histogram, Ref, Sample, Statistics, ToKernel, Value } from "../protocol";
+import { type Axes, axesOf, described, indexOf, partOf, type Range, type Reader, reader, spread, window } from "./array";
 import { button, h, s } from "./dom";
 import { Editor } from "./editor";
 import { HeatMap } from "./heatmap";
@@ -23,6 +23,8 @@ export class ValueView {
   private readonly table = new Table();
   private readonly numbers: HTMLDetailsElement;
   private readonly window = h("div", { class: "fb-row" });
+  /** Which part of the value the table shows. */
+  private readonly part = h("div", { class: "fb-note" });
   private readonly copied: HTMLElement;
   private readonly editor: Editor | null;
   private shape = "";
@@ -41,7 +43,7 @@ export class ValueView {
     this.editor = options.edit ? new Editor(store, ref, send) : null;
     const copied = button("Copy as NumPy", "copy as NumPy", () => this.copy(copied), { class: "fb-inline" });
     this.copied = h("div", { class: "fb-row" }, copied);
-    this.numbers = h("details", {}, h("summary", {}, "numbers"), this.window, this.table.root);
+    this.numbers = h("details", {}, h("summary", {}, "numbers"), this.window, this.part, this.table.root);
     this.numbers.addEventListener("toggle", () => this.update());
     this.root.append(this.summary, this.heat.root, this.sliders, this.sampled, this.editor?.root ?? "", this.numbers, this.copied);
   }
@@ -60,7 +62,6 @@ export class ValueView {
     for (const each of [this.heat.root, this.sliders, this.sampled, this.numbers]) {
       each.hidden = count < 2;
     }
-    this.numbers.hidden ||= value?.sample?.every !== undefined && !this.store.live; // too few to be side by side
     this.copied.hidden = count === 0;
     if (value && count > 1) {
       this.elements(value);
@@ -70,7 +71,8 @@ export class ValueView {
 
   /** Sliders and fields stay the same while the shape does, so that they can be dragged. */
   private prepare(value: Value): void {
-    const shape = `${value.shape}`;
+    const spaced = this.spaced(value);
+    const shape = `${value.shape} ${spaced?.every ?? ""}`;
     if (shape === this.shape) {
       return;
     }
@@ -79,9 +81,9 @@ export class ValueView {
     this.places.clear();
     this.from = [0, 0];
     this.sliders.replaceChildren(...this.axes.others.map((axis) => this.slider(axis, value.shape[axis]!)));
-    const begin = (which: number, axis: number, name: string): HTMLElement | string => {
-      const size = value.shape[axis] ?? 1;
-      if (axis < 0 || size <= (which ? COLUMNS : ROWS)) {
+    const { rows, columns } = this.axes;
+    const begin = (which: number, size: number, name: string): HTMLElement | string => {
+      if (size <= (which ? COLUMNS : ROWS)) {
         return "";
       }
       const field = h("input", { type: "number", min: 0, max: size - 1, value: 0, "aria-label": `${name} from` });
@@ -91,7 +93,16 @@ export class ValueView {
       });
       return h("label", {}, `${name} from `, field);
     };
-    this.window.replaceChildren(begin(0, this.axes.rows, "rows"), begin(1, this.axes.columns, "columns"));
+    const fields = spaced
+      ? [begin(0, spaced.data.length, "kept elements")]
+      : [begin(0, value.shape[rows] ?? 1, "rows"), begin(1, value.shape[columns] ?? 1, "columns")];
+    this.window.replaceChildren(...fields);
+  }
+
+  /** Of a large value in a recording: the elements that were kept, which are not side by side in any axis. */
+  private spaced(value: Value): (Sample & { every: number }) | null {
+    const { sample } = value;
+    return sample?.every !== undefined && !this.store.live ? { ...sample, every: sample.every } : null;
   }
 
   private slider(axis: number, size: number): HTMLElement {
@@ -123,6 +134,11 @@ export class ValueView {
 
   private draw(value: Value, base: number[], read: Reader): number[][] | null {
     const { axes, store } = this;
+    const spaced = this.spaced(value);
+    if (spaced) {
+      this.drawSpaced(value, spaced);
+      return null;
+    }
     const rows = axes.rows < 0 ? { start: 0, stride: 1, count: 1 } : window(value, axes.rows, this.from[0]!, ROWS, store.live);
     const columns = window(value, axes.columns, this.from[1]!, COLUMNS, store.live);
     const at = (row: number, column: number): number[] =>
@@ -139,7 +155,24 @@ export class ValueView {
       },
       edit: edit && ((row, column, text) => edit.set(text, at(row, column))),
     });
+    const size = (axis: number): number => value.shape[axis] ?? 1;
+    const parts = [partOf(rows, size(axes.rows), "rows"), partOf(columns, size(axes.columns), "columns")];
+    this.part.textContent = parts.filter(Boolean).join("; ");
     return exact ? null : this.slices(value, base, rows, columns);
+  }
+
+  private drawSpaced({ shape }: Value, { every, data }: Sample & { every: number }): void {
+    const start = Math.min(this.from[0]!, data.length - 1);
+    const rows = { start, stride: 1, count: Math.min(ROWS, data.length - start) };
+    this.table.draw({
+      rows,
+      columns: { start: 0, stride: 1, count: 1 },
+      read: (row) => ({ value: data[row]!, exact: true }),
+      label: (row) => indexOf(row * every, shape).join(", "),
+      edit: null,
+    });
+    const shown = partOf(rows, data.length, "of those kept");
+    this.part.textContent = `every ${ordinal(every)} element was kept${shown && `; ${shown}`}`;
   }
 
   private slices(value: Value, base: readonly number[], rows: Range, columns: Range): number[][] {

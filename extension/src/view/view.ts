@@ -13,6 +13,7 @@ import { eachFrame, h } from "./dom";
 import { ExportMenu } from "./exports";
 import { Finder } from "./finder";
 import { Inspector } from "./inspector";
+import { Iterations } from "./iterations";
 import { helpOf, listen } from "./keys";
 import { keysOf } from "./keymap";
 import { CellLink } from "./link";
@@ -86,7 +87,7 @@ export class View {
     this.scene = new Scene(store, this.canvas, this.layouter, () => this.paint(), this.size);
     this.finder = new Finder(store, reveal, this.repaint);
     this.link = new CellLink(this.root, store, (command) => this.command(command));
-    this.inspector = new Inspector(store, { reveal, send, visit: (node) => this.link.visit(node) });
+    this.inspector = new Inspector(store, { reveal, send, visit: (node) => this.link.visit(node), explains: (node) => this.explains(node) });
     this.timeline = new Timeline(store, (node) => this.visit(node), (position) => send({ type: "run_to", position }));
     this.training = new Training(store, () => send({ type: "interrupt" }));
     const breakpoints = new BreakpointList(store, send, reveal);
@@ -99,7 +100,10 @@ export class View {
     const notices = new Notices(store);
     const changes = new Changes(store, reveal, this.repaint);
     const story = new StoryWalk(store, reveal);
+    this.canvas.camera.covered = () => story.covers;
     this.canvas.root.append(changes.root, notices.root, story.root);
+    const iterations = new Iterations(store, (node, index) => send({ type: "run_to_iteration", node, index }));
+    this.timeline.root.prepend(iterations.root);
     const below = h("div", { class: "fb-below" }, this.timeline.root, this.training.root);
     this.root.append(this.toolbar.root, this.canvas.root, this.inspector.root, below);
     home.append(this.root);
@@ -109,10 +113,15 @@ export class View {
     this.subscribe();
     const redraw = (): void => [this.timeline, this.training].forEach((each) => each.redraw());
     this.ends.push(followTheme(this.root, options.look?.theme ?? "follow", redraw), host.onMessage((message) => this.receive(message)), this.watch());
+    this.greet();
+  }
+
+  private greet(): void {
     this.send({ type: "hello", protocol: PROTOCOL });
   }
 
   dispose(): void {
+    this.send({ type: "bye" });
     this.ends.forEach((end) => end());
     this.root.remove();
   }
@@ -165,7 +174,14 @@ export class View {
     });
     observer.observe(this.root);
     document.addEventListener("visibilitychange", tell);
+    // A page that goes takes its views with it; one that the browser kept, and that is shown again, is as a new one.
+    const gone = (): void => this.send({ type: "bye" });
+    const back = ({ persisted }: PageTransitionEvent): void => void (persisted && this.greet());
+    window.addEventListener("pagehide", gone);
+    window.addEventListener("pageshow", back);
     return () => {
+      window.removeEventListener("pagehide", gone);
+      window.removeEventListener("pageshow", back);
       observer.disconnect();
       document.removeEventListener("visibilitychange", tell);
     };
@@ -256,6 +272,17 @@ export class View {
   }
 
   // ---------------------------------------------------------------------------------------------- the run
+
+  /** Whether there is somebody to ask why a value is nan: a kernel, or a recording that tells. */
+  private explains(node: number): boolean {
+    return this.store.live || this.host.explains?.(node) === true;
+  }
+
+  why(node: number): void {
+    if (this.explains(node)) {
+      this.send({ type: "why", node });
+    }
+  }
 
   play(): void {
     this.send({ type: this.store.status.mode === "running" ? "pause" : "continue" });

@@ -10,15 +10,15 @@ import numpy as np
 
 from flowbook.analysis.check_gradients import check_gradients
 from flowbook.analysis.nan_origin import nan_origin
-from flowbook.analysis.nan_report import NanOrigin
 from flowbook.errors import ArgumentError, FlowError, GradientError
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
 from flowbook.graph.opdef import apply
 from flowbook.notebook.export import page
-from flowbook.notebook.protocol import Chapter, Checked, File, Sample, Story, Value, pack
+from flowbook.notebook.protocol import Checked, File, Sample, Story, Value, pack
 from flowbook.notebook.recording import recording
 from flowbook.notebook.sampling import value_message
+from flowbook.notebook.story import stories, told_story
 from flowbook.ops.state import placeholder
 from flowbook.runtime import chrome
 from flowbook.runtime.session import Session
@@ -97,32 +97,14 @@ def story(
     origin = nan_origin(tensor, None, session, trace=trace)
     if origin is None:
         return Story(type="story", node=node, text=f"'{tensor.name}' is finite", chapters=[])
-    names = [each for each in reversed(origin.path) if each in numbers]
-    chapters = [Chapter(node=numbers[name], text=_chapter(name, origin, made)) for name in names]
-    text = (
-        f"{origin.kind} in '{origin.fetch[0]}': you set '{origin.name}' to it" if origin.name in made else repr(origin)
-    )
-    return Story(type="story", node=node, text=text, chapters=chapters)
+    return told_story(node, origin, numbers, made)
 
 
-def _chapter(name: str, origin: NanOrigin, made: Set[str]) -> str:
-    if name == origin.name and name in made:
-        return f"Here it begins: you set this value, and there is {origin.kind} in it. Undo takes it back."
-    if name == origin.name:
-        inputs = f"; from {', '.join(map(repr, origin.inputs))}" if origin.inputs else ""
-        hint = f"\n{origin.hint}" if origin.hint else ""
-        return f"Here it begins: {origin.rule}{inputs}{hint}"
-    if origin.became is not None and name == origin.became[0]:
-        return f"The infinity becomes nan here: {origin.became[1]}"
-    if name == origin.fetch[0]:
-        return f"This is {origin.fetch[2]}. Where does it come from?"
-    return "It comes through here."
-
-
-def exported(kind: str, trace: Trace, graph: Graph, title: str) -> File:
-    """The run as a file: ``html``, a page that plays it, or ``perfetto``."""
+def exported(kind: str, trace: Trace, session: Session, title: str, made: Set[str] = frozenset()) -> File:
+    """The run as a file: ``html``, a page that plays it, or ``perfetto``. ``made``: nodes that the reader has set."""
     if kind == "html":
-        text = page([pack(each) for each in recording(trace, graph, title=title)], title)
+        told = stories(trace, session.graph, session, made)
+        text = page([pack(each) for each in recording(trace, session.graph, title=title, told=told)], title)
         name, mime = f"{title}.html", "text/html"
     elif kind == "perfetto":
         text = json.dumps({"displayTimeUnit": "ms", "traceEvents": chrome.events(trace)}, allow_nan=False)

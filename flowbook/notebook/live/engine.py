@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import ismethod
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread, current_thread
 from typing import Any
+from weakref import WeakMethod
 
 IDLE = 30.0  # seconds
 
 
 class Engine:
-    """Calls ``work`` with each message that is put in, in order, on a thread of its own."""
+    """Calls ``work`` with each message that is put in, in order, on a thread of its own.
+
+    Of a method it does not hold the object: an idle thread keeps nothing alive.
+    """
 
     def __init__(self, name: str, work: Callable[[Mapping[str, Any]], None]) -> None:
         self.name = name
-        self._work = work
-        self._queue: SimpleQueue[Mapping[str, Any]] = SimpleQueue()
+        self._work = WeakMethod(work) if ismethod(work) else lambda: work
+        self._queue: SimpleQueue[Mapping[str, Any] | None] = SimpleQueue()
         self._lock = Lock()
         self._thread: Thread | None = None
 
@@ -38,14 +43,28 @@ class Engine:
                 self._thread = Thread(target=self._loop, name=self.name, daemon=True)
                 self._thread.start()
 
+    def rest(self) -> None:
+        """There will be nothing to do for a while: the thread ends after what is still to be done."""
+        with self._lock:
+            if self._thread is not None:
+                self._queue.put(None)
+
     def _loop(self) -> None:
         while True:
             try:
                 message = self._queue.get(timeout=IDLE)
             except Empty:
+                message = None
+            if message is None:
                 with self._lock:
                     if self._queue.empty():
                         self._thread = None
                         return
                 continue
-            self._work(message)
+            self._do(message)
+            del message
+
+    def _do(self, message: Mapping[str, Any]) -> None:
+        work = self._work()
+        if work is not None:
+            work(message)

@@ -61,6 +61,7 @@ class GraphView(LiveView):
 
     def closed(self) -> None:
         super().closed()
+        self._engine.rest()
         self._places, self._numbers, self._values = {}, (None, None), {}
         self.watch.leave(self)
 
@@ -303,10 +304,11 @@ class GraphView(LiveView):
         elif kind == "why":
             self._why(message["node"])
         elif kind == "export":
-            trace = self.session().trace
+            session = self.session()
+            trace = session.trace
             if trace is None:
                 raise ArgumentError("no run was recorded yet", hint="%flow run FETCH --trace, or %flow debug FETCH")
-            self.tell(answers.exported(message["kind"], trace, self.graph, self.cell or "graph"))
+            self.tell(answers.exported(message["kind"], trace, session, self.cell or "graph"))
         elif kind in STEPPING:
             raise ArgumentError(
                 "this view shows the graph, not a run to step through", hint="%flow debug FETCH opens one"

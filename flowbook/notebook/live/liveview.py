@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Mapping
 from threading import RLock
 from typing import Any
@@ -29,7 +29,8 @@ class LiveView:
         self.memory = Memory()
         self.channels: dict[Channel, bool] = {}  # and whether anybody can see the page
         self.elements = ELEMENTS  # of a chosen value, that are sent at once
-        self._pages: set[str] = set()  # those that were told everything
+        self._pages: dict[Channel, set[str]] = {}  # by channel, those that were told everything
+        self._gone: deque[str] = deque(maxlen=MOST)  # and that went: what they still sent may come later
 
     @property
     def visible(self) -> bool:
@@ -47,16 +48,20 @@ class LiveView:
         """A page has closed it."""
         with self.lock:
             known = self.channels.pop(channel, None)
+            self._pages.pop(channel, None)
             if known is not None and not self.channels:
                 self.closed()
 
     def receive(self, message: Any, channel: Channel) -> None:
-        """A message of a page, on whatever thread it came. What is not of the protocol is left alone."""
-        if not isinstance(message, Mapping) or channel not in self.channels:
-            return
-        kind = message.get("type")
+        """A message of a page, on whatever thread it came. What is not of the protocol is left alone, and so is all but
+        a greeting from where no page is."""
+        kind = message.get("type") if isinstance(message, Mapping) else None
         if kind == "hello":
             self._hello(message, channel)
+        elif channel not in self.channels:
+            return
+        elif kind == "bye":
+            self._bye(message.get("page"), channel)
         elif kind == "watch":
             self.channels[channel] = bool(message.get("visible"))
             self.looked()
@@ -72,10 +77,11 @@ class LiveView:
             self._send(channel, {"type": "notice", "level": "error", "text": text}, [])
             return
         with self.lock:
-            if message.get("page") in self._pages:
-                return
-            if isinstance(message.get("page"), str):
-                self._pages.add(message["page"])
+            page = message.get("page")
+            if isinstance(page, str):
+                if page in self._gone or page in self._pages.get(channel, ()):
+                    return
+                self._pages.setdefault(channel, set()).add(page)
             self.channels[channel] = True
             wanted = message.get("elements")
             if isinstance(wanted, int):
@@ -86,6 +92,17 @@ class LiveView:
             else:
                 for each in list(self.memory.tell()):
                     self._send(channel, *pack(each))
+
+    def _bye(self, page: Any, channel: Channel) -> None:
+        """A page goes; with the last one its channel leaves. Of several that are not told apart, any goes."""
+        with self.lock:
+            pages = self._pages.get(channel, set())
+            gone = page if isinstance(page, str) and page in pages else next(iter(pages), None)
+            if gone is not None:
+                pages.discard(gone)
+                self._gone.append(gone)
+            if not pages:
+                self.leave(channel)
 
     # -------------------------------------------------------------------------------------------- telling
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from threading import Timer
+from threading import Lock, Timer
+from time import monotonic
 from typing import Any
 from uuid import uuid4
 
@@ -16,10 +17,12 @@ from IPython.display import display, update_display
 
 from flowbook.notebook.live.channels import MIME
 from flowbook.notebook.live.liveview import VIEWS, LiveView
+from flowbook.notebook.live.snapshot import settled
 from flowbook.notebook.live.stepping import StepperView
 from flowbook.notebook.protocol import PROTOCOL, pack
 from flowbook.notebook.recording import recording
-from flowbook.runtime.trace import Trace
+from flowbook.notebook.story import set_in, stories
+from flowbook.runtime.stepper import Stepper
 
 MOST = 1_000_000  # characters of a recording in a notebook; a longer one is not kept, and the view says so
 AFTER = 1.0  # seconds without a change, after which a run is kept
@@ -42,10 +45,12 @@ def packed(messages: list[Any]) -> str | None:
     return found if len(found) <= MOST else None
 
 
-def kept(trace: Trace, graph: Any, title: str) -> str | None:
+def kept(stepper: Stepper, title: str) -> str | None:
     """A recording of a run, small enough for a notebook: with fewer elements of each value when it has to be."""
+    trace, graph = stepper.trace(), stepper.session.graph
+    told = settled(graph, lambda: stories(trace, graph, stepper.session, set_in(stepper))) or []
     for elements in (1024, 64):
-        found = packed(recording(trace, graph, title=title, elements=elements))
+        found = packed(recording(trace, graph, title=title, elements=elements, told=told))
         if found is not None:
             return found
     return None
@@ -70,27 +75,45 @@ class Keeper:
         self.data = data
         self.metadata = metadata
         self.display_id = display_id
+        self._lock = Lock()
         self._timer: Timer | None = None
+        self._due = 0.0
         self._told = False
+        self._kept = ""  # what the output holds
 
     def changed(self) -> None:
-        """The run is another one."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = Timer(AFTER, self._keep)
+        """The run is another one. Returns at once: it is called at each step."""
+        with self._lock:
+            self._due = monotonic() + AFTER
+            if self._timer is None:
+                self._wait(AFTER)
+
+    def _wait(self, seconds: float) -> None:
+        self._timer = Timer(seconds, self._rang)
         self._timer.daemon = True
         self._timer.start()
+
+    def _rang(self) -> None:
+        with self._lock:
+            left = self._due - monotonic()
+            if left > 0:
+                return self._wait(left)
+            self._timer = None
+        self._keep()
 
     def _keep(self) -> None:
         stepper = self.view.stepper
         if stepper.closed or stepper._busy.locked():
             return
-        found = kept(stepper.trace(), stepper.session.graph, self.view.title)
+        found = kept(stepper, self.view.title)
         if found is None:
             if not self._told:
                 self._told = True
                 self.view.notice("This run is too large to be kept in the notebook; export keeps it in a file.")
             return
+        if found == self._kept:
+            return  # front ends draw an output anew when it is updated
+        self._kept = found
         metadata = {**self.metadata, MIME: {**self.metadata[MIME], "recording": found}}
         update_display(self.data, metadata=metadata, raw=True, display_id=self.display_id)  # type: ignore[no-untyped-call]
 

@@ -25,6 +25,7 @@ from flowbook.notebook.live.snapshot import settled
 from flowbook.notebook.live.spans import Spans
 from flowbook.notebook.protocol import PROTOCOL, Edited, GraphMessage, RunMessage, Value
 from flowbook.notebook.sampling import value_message
+from flowbook.notebook.story import set_in
 from flowbook.runtime.stepper import Stepper
 from flowbook.runtime.summary import summarize
 
@@ -42,9 +43,7 @@ class StepperView(LiveView):
         self.stepper = stepper
         self.title = title
         self.names = names
-        self.changed: Callable[[], None] = lambda: (
-            None
-        )  # called when the picture is another one, on the engine's thread
+        self.changed: Callable[[], None] = lambda: None  # called when the picture is another one, on any thread
         self.points = Points(stepper, names)
         self._numbers: Numbers | None = None
         self._spans = Spans()
@@ -52,6 +51,7 @@ class StepperView(LiveView):
         self._selected: int | None = None
         self._undo: list[tuple[int, Any, Any]] = []  # what was set: node, tensor, and what it had (None: its own value)
         self._running = False
+        self._left = False  # all pages that there were are gone
         self._pause = Event()
         self._engine = Engine("flowbook stepper", self._work)
         self._end = stepper.listen(self._moved)
@@ -76,8 +76,13 @@ class StepperView(LiveView):
 
     def _moved(self) -> None:
         """The stepper is somewhere else: tell it soon. Called on whatever thread moved it."""
-        if self.channels and not self._engine.is_this and not self._engine.waiting:
-            self._engine.put(REFRESH)
+        if self._engine.is_this:
+            return
+        if self.channels:
+            if not self._engine.waiting:
+                self._engine.put(REFRESH)
+        elif not self._left:
+            self.changed()  # a notebook may be executed where no page is, and keeps its run all the same
 
     def _do(self, message: Mapping[str, Any]) -> None:
         self._pause.clear()
@@ -109,7 +114,8 @@ class StepperView(LiveView):
             self._why(message["node"])
         elif kind == "export":
             title = self.title or "run"
-            self.tell(answers.exported(message["kind"], stepper.trace(), stepper.session.graph, title))
+            made = set_in(stepper)
+            self.tell(answers.exported(message["kind"], stepper.trace(), stepper.session, title, made))
 
     # -------------------------------------------------------------------------------------------- moving
 
@@ -274,21 +280,19 @@ class StepperView(LiveView):
         if tensor is None or not outputs:
             raise ArgumentError(f"'{self._known.infos[node].name}' has no value to ask about")
         numbers = {info.name: place for place, info in reversed(list(enumerate(self._known.infos)))}
-        made = {
-            info.name
-            for place, info in enumerate(self._known.infos)
-            if any(slot in frame.pins for frame, slot in self._known.slots(place))
-        }
         stepper = self.stepper
-        self.tell(answers.story(node, tensor, stepper.session, stepper.trace(), numbers, made))
+        self.tell(answers.story(node, tensor, stepper.session, stepper.trace(), numbers, set_in(stepper)))
 
     # -------------------------------------------------------------------------------------------- telling
 
     def opened(self) -> None:
+        self._left = False
         self._engine.put(REFRESH)
 
     def closed(self) -> None:
         super().closed()
+        self._engine.rest()
+        self._left = True
         self._numbers = None
         self._told = {}
 
