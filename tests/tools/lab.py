@@ -300,6 +300,18 @@ class Lab:
             raise RuntimeError(f"running all cells: {state}\n{self.report()}")
         self.settle()
 
+    def run_cell(self, cell: int, source: str) -> None:
+        """Write a text into a cell, and run it."""
+        self._in_page(
+            """
+            const found = panel().content;
+            found.activeCellIndex = argument[0];
+            found.activeCell.model.sharedModel.setSource(argument[1]);
+            await window.jupyterapp.commands.execute('notebook:run-cell');
+            """,
+            [cell, source],
+        )
+
     def report(self) -> str:
         """What there is to know when something did not happen in time."""
         page = self._in_page(

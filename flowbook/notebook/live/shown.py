@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections.abc import Sequence
 from threading import Lock, Timer
 from time import monotonic
 from typing import Any
@@ -15,14 +16,16 @@ from uuid import uuid4
 
 from IPython.display import display, update_display
 
+from flowbook.graph.graph import Graph
 from flowbook.notebook.live.channels import MIME
 from flowbook.notebook.live.liveview import VIEWS, LiveView
 from flowbook.notebook.live.snapshot import settled
 from flowbook.notebook.live.stepping import StepperView
-from flowbook.notebook.protocol import PROTOCOL, pack
+from flowbook.notebook.protocol import PROTOCOL, Story, pack
 from flowbook.notebook.recording import recording
 from flowbook.notebook.story import set_in, stories
 from flowbook.runtime.stepper import Stepper
+from flowbook.runtime.trace import Trace
 
 MOST = 1_000_000  # characters of a recording in a notebook; a longer one is not kept, and the view says so
 AFTER = 1.0  # seconds without a change, after which a run is kept
@@ -49,6 +52,11 @@ def kept(stepper: Stepper, title: str) -> str | None:
     """A recording of a run, small enough for a notebook: with fewer elements of each value when it has to be."""
     trace, graph = stepper.trace(), stepper.session.graph
     told = settled(graph, lambda: stories(trace, graph, stepper.session, set_in(stepper))) or []
+    return smaller(trace, graph, title, told)
+
+
+def smaller(trace: Trace, graph: Graph, title: str, told: Sequence[Story] | None = None) -> str | None:
+    """A recording of a trace, with as many elements of each value as a notebook has room for."""
     for elements in (1024, 64):
         found = packed(recording(trace, graph, title=title, elements=elements, told=told))
         if found is not None:
@@ -56,9 +64,9 @@ def kept(stepper: Stepper, title: str) -> str | None:
     return None
 
 
-def show_trace(trace: Trace, graph: Any, title: str) -> None:
+def show_trace(trace: Trace, graph: Graph, title: str) -> None:
     """Display a recorded run: it plays where the front end has flowbook's extension, else there is a line of text."""
-    found = kept(trace, graph, title)
+    found = smaller(trace, graph, title)
     steps = sum(info.kind == "step" for info in trace.nodes)
     text = f"recorded run of {steps} node{'s' * (steps != 1)}: see fb.notebook.session().trace"
     if found is None:
