@@ -93,7 +93,7 @@ class FlowMagics(Magics):
         found = commands.run(fetches, feeds, steps=steps, trace=bool(options.get("trace")), graph=graph)
         trace = commands.session(graph).trace
         if options.get("trace") and trace is not None and getattr(self.shell, "kernel", None) is not None:
-            shown.show_trace(trace, commands.session(graph).graph, " ".join(words))
+            shown.show_trace(trace, commands.session(graph), " ".join(words))
         return found
 
     def _profile(self, words: list[str], options: Mapping[str, Any]) -> Any:

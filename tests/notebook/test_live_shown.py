@@ -87,7 +87,7 @@ def test_the_run_that_is_kept_tells_why_it_is_nan() -> None:
     stepper = fb.Session(graph).debug(y, {x: [0.0, -1.0]})
     found = []
     for _ in range(3):
-        text = shown.kept(stepper, "y")
+        text = shown.kept(stepper.trace(), stepper.session, "y")
         found.append([each for each in recorded({MIME: {"recording": text}}) if each["type"] == "story"])
         stepper.step()
     assert found[0] == [] and [len(each[0]["chapters"]) for each in found[1:]] == [1, 2]

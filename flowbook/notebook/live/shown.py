@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Set
 from threading import Lock, Timer
 from time import monotonic
 from typing import Any
@@ -16,15 +16,14 @@ from uuid import uuid4
 
 from IPython.display import display, update_display
 
-from flowbook.graph.graph import Graph
 from flowbook.notebook.live.channels import MIME
 from flowbook.notebook.live.liveview import VIEWS, LiveView
 from flowbook.notebook.live.snapshot import settled
 from flowbook.notebook.live.stepping import StepperView
-from flowbook.notebook.protocol import PROTOCOL, Story, pack
+from flowbook.notebook.protocol import PROTOCOL, pack
 from flowbook.notebook.recording import recording
 from flowbook.notebook.story import set_in, stories
-from flowbook.runtime.stepper import Stepper
+from flowbook.runtime.session import Session
 from flowbook.runtime.trace import Trace
 
 MOST = 1_000_000  # characters of a recording in a notebook; a longer one is not kept, and the view says so
@@ -48,15 +47,11 @@ def packed(messages: list[Any]) -> str | None:
     return found if len(found) <= MOST else None
 
 
-def kept(stepper: Stepper, title: str) -> str | None:
-    """A recording of a run, small enough for a notebook: with fewer elements of each value when it has to be."""
-    trace, graph = stepper.trace(), stepper.session.graph
-    told = settled(graph, lambda: stories(trace, graph, stepper.session, set_in(stepper))) or []
-    return smaller(trace, graph, title, told)
-
-
-def smaller(trace: Trace, graph: Graph, title: str, told: Sequence[Story] | None = None) -> str | None:
-    """A recording of a trace, with as many elements of each value as a notebook has room for."""
+def kept(trace: Trace, session: Session, title: str, made: Set[str] = frozenset()) -> str | None:
+    """A recording of a run, small enough for a notebook: with fewer elements of each value when it has to be. ``made``:
+    nodes whose values the reader has set."""
+    graph = session.graph
+    told = settled(graph, lambda: stories(trace, graph, session, made)) or []
     for elements in (1024, 64):
         found = packed(recording(trace, graph, title=title, elements=elements, told=told))
         if found is not None:
@@ -64,9 +59,9 @@ def smaller(trace: Trace, graph: Graph, title: str, told: Sequence[Story] | None
     return None
 
 
-def show_trace(trace: Trace, graph: Graph, title: str) -> None:
+def show_trace(trace: Trace, session: Session, title: str) -> None:
     """Display a recorded run: it plays where the front end has flowbook's extension, else there is a line of text."""
-    found = smaller(trace, graph, title)
+    found = kept(trace, session, title)
     steps = sum(info.kind == "step" for info in trace.nodes)
     text = f"recorded run of {steps} node{'s' * (steps != 1)}: see fb.notebook.session().trace"
     if found is None:
@@ -113,7 +108,7 @@ class Keeper:
         stepper = self.view.stepper
         if stepper.closed or stepper._busy.locked():
             return
-        found = kept(stepper, self.view.title)
+        found = kept(stepper.trace(), stepper.session, self.view.title, set_in(stepper))
         if found is None:
             if not self._told:
                 self._told = True

@@ -3,7 +3,7 @@
 import { DARK, LIGHT, MONO, SANS } from "./tokens";
 
 export const FRAME = `
-.fb-view{${LIGHT}position:relative;display:grid;grid-template:38px minmax(0,1fr) auto/minmax(0,1fr) 336px;height:640px;
+.fb-view{${LIGHT}position:relative;display:grid;grid-template:auto minmax(0,1fr) auto/minmax(0,1fr) 336px;height:640px;
 overflow:hidden;box-sizing:border-box;background:var(--fb-bg);color:var(--fb-ink);border:1px solid var(--fb-line);
 border-radius:8px;font:12px/1.4 ${SANS};text-align:left;outline:none;-webkit-font-smoothing:antialiased}
 .fb-view[data-fb-theme=dark]{${DARK}color-scheme:dark}
@@ -26,6 +26,7 @@ border-radius:8px;font:12px/1.4 ${SANS};text-align:left;outline:none;-webkit-fon
 height:22px;margin-right:6px;white-space:nowrap}
 .fb-bar{grid-column:1/3;display:flex;align-items:center;gap:2px;padding:0 10px;border-bottom:1px solid var(--fb-line);
 background:var(--fb-bg1);min-width:0}
+.fb-view:not(.fb-compact) .fb-bar{flex-wrap:wrap;min-height:38px;row-gap:2px;padding-block:3px}
 .fb-bar button{width:26px;height:26px;border-radius:5px;display:grid;place-items:center;color:var(--fb-ink2);flex:none}
 .fb-bar button:hover{background:var(--fb-bg2);color:var(--fb-ink)}.fb-bar button[disabled]{opacity:.35;pointer-events:none}
 .fb-bar button.fb-main{color:var(--fb-accent)}.fb-bar button[aria-pressed=true]{background:var(--fb-bg2);color:var(--fb-grad)}
@@ -65,7 +66,7 @@ font-variant-numeric:tabular-nums}.fb-training header b{color:var(--fb-ink)}.fb-
 .fb-curve-names{display:flex;flex-wrap:wrap;gap:2px 14px;font-size:11px;color:var(--fb-ink2)}.fb-curve-names i{display:inline-block;width:9px;
 height:3px;border-radius:2px;margin-right:5px;vertical-align:2.5px}.fb-curve-names b{color:var(--fb-ink);font-weight:500}
 .fb-sep{width:1px;height:18px;background:var(--fb-line);margin:0 6px;flex:none}
-.fb-status{margin:0 10px;color:var(--fb-ink2);white-space:nowrap;overflow:hidden;text-overflow:ellipsis;flex:1 1 auto;
+.fb-status{margin:0 10px;color:var(--fb-ink2);white-space:nowrap;overflow:hidden;text-overflow:ellipsis;flex:1 1 110px;
 min-width:0}.fb-status b{color:var(--fb-ink);font-weight:600}
 .fb-view select,.fb-view input[type=search],.fb-view input[type=text],.fb-view input[type=number]{font:inherit;color:var(--fb-ink);
 background:var(--fb-bg);border:1px solid var(--fb-line2);border-radius:5px;height:25px;padding:0 7px;margin:0;flex:none}
