@@ -11,6 +11,7 @@ from flowbook.notebook.export import export
 from flowbook.notebook.gradview import GradView, grad
 from flowbook.notebook.live.opening import view
 from flowbook.notebook.marks import breakpoint, watch
+from flowbook.notebook.predict import Prediction, predict
 from flowbook.notebook.profiling import Profile
 from flowbook.notebook.reactive import auto
 from flowbook.notebook.results import Results
@@ -20,6 +21,7 @@ from flowbook.notebook.why import why
 __all__ = [
     "CellView",
     "GradView",
+    "Prediction",
     "Profile",
     "Results",
     "auto",
@@ -29,6 +31,7 @@ __all__ = [
     "diff",
     "export",
     "grad",
+    "predict",
     "profile",
     "reset",
     "run",

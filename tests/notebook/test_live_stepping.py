@@ -496,3 +496,14 @@ def test_the_timeline_has_no_pauses_and_no_overlaps(net: Net, page: Page) -> Non
     seconds = np.concatenate([each["seconds"] for each in page.messages if each["type"] == "events"])
     took = sum(net.stepper._walk.frames[0].seconds.values())
     assert (np.diff(seconds) >= 0).all() and seconds[0] == 0 and seconds[-1] == pytest.approx(took)
+
+
+def test_a_page_hears_nothing_before_its_hello(net: Net) -> None:
+    page = Page(net.view, hello=False)  # it is there, but its program still loads
+    net.view.stepper.step()
+    time.sleep(0.1)
+    assert page.messages == []
+    page("hello", protocol=PROTOCOL)
+    page.wait(lambda: page.status)
+    assert [each["type"] for each in page.messages][:2] == ["graph", "run"]
+    assert page.status["position"] == 1

@@ -22,6 +22,13 @@ export function listen(root: HTMLElement, keys: readonly Key[]): void {
   root.addEventListener("keydown", (event) => {
     const target = event.target as HTMLElement;
     const typing = target.matches("input,select,textarea");
+    const form = typing && event.key === "Enter" ? (target as HTMLInputElement).form : null;
+    if (form) {
+      // By hand: JupyterLab 4.6 takes from fields what a browser does at this key, as Enter is a shortcut of its own.
+      event.preventDefault();
+      form.requestSubmit();
+      return;
+    }
     if (event.ctrlKey || event.metaKey || event.altKey || (typing && event.key !== "Escape" && !/^F\d/.test(event.key))) {
       return;
     }

@@ -30,6 +30,7 @@ class LiveView:
         self.channels: dict[Channel, bool] = {}  # and whether anybody can see the page
         self.elements = ELEMENTS  # of a chosen value, that are sent at once
         self._pages: dict[Channel, set[str]] = {}  # by channel, those that were told everything
+        self._greeted: set[Channel] = set()  # those that listen: before its hello a page would lose messages
         self._gone: deque[str] = deque(maxlen=MOST)  # and that went: what they still sent may come later
 
     @property
@@ -49,6 +50,7 @@ class LiveView:
         with self.lock:
             known = self.channels.pop(channel, None)
             self._pages.pop(channel, None)
+            self._greeted.discard(channel)
             if known is not None and not self.channels:
                 self.closed()
 
@@ -83,6 +85,7 @@ class LiveView:
                     return
                 self._pages.setdefault(channel, set()).add(page)
             self.channels[channel] = True
+            self._greeted.add(channel)
             wanted = message.get("elements")
             if isinstance(wanted, int):
                 self.elements = min(max(wanted, LEAST), LARGEST)
@@ -110,9 +113,9 @@ class LiveView:
         """Tell all pages, and remember it for those to come."""
         with self.lock:
             self.memory.take(message)
-            if self.channels:
+            if self._greeted:
                 packed = pack(message)
-                for channel in list(self.channels):
+                for channel in list(self._greeted):
                     self._send(channel, *packed)
 
     def _send(self, channel: Channel, message: Mapping[str, Any], buffers: list[bytes]) -> None:
