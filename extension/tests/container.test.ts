@@ -110,6 +110,12 @@ describe("the arrays of a file", () => {
     await expect(readContainer(bytes, "trace")).rejects.toThrow(reason);
   });
 
+  it("may be listed in another order than they lie", async () => {
+    const arrays = `{"b":${entry("int8", [1], 1, 64)},"a":${entry("int8", [1], 1)}}`;
+    const { arrays: found } = await readContainer(await file({ arrays, data: [1, ...Array(63).fill(0), 2] }), "trace");
+    expect([...found].map(([name, each]) => [name, ...numbers(each)])).toEqual([["b", 2], ["a", 1]]);
+  });
+
   it("do not overlap", async () => {
     const arrays = `{"a":${entry("int32", [1], 4)},"b":${entry("int32", [1], 4)}}`;
     await expect(readContainer(await file({ arrays, data: [7, 0, 0, 0] }), "trace")).rejects.toThrow("overlaps");

@@ -66,6 +66,8 @@ def histogram_of(array: Any, measured: Statistics, *, sampled: bool) -> Histogra
     numbers = numbers[np.isfinite(numbers)]
     if not math.isfinite(high - low):
         return None
+    if not (np.diff(np.linspace(low, high, BINS + 1)) > 0).all():  # fewer numbers between them than there are bins
+        return None
     counts, _ = np.histogram(numbers, BINS, (low, high))
     return Histogram(low=low, high=high, counts=counts.astype(np.int32), sampled=sampled)
 

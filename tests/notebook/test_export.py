@@ -126,6 +126,13 @@ def test_samples_say_how_far_off_they_are() -> None:
     assert large["histogram"]["sampled"] and large["statistics"]["max"] == 1.0
 
 
+@pytest.mark.parametrize("step", [5e-324, np.spacing(1.0)])
+def test_numbers_too_close_for_a_histogram_have_none(step: float) -> None:
+    array = (1.0 if step > 1e-300 else 0.0) + np.arange(16) * step
+    assert "histogram" not in value_message(0, 0, summarize(array))
+    assert "histogram" in value_message(0, 0, summarize(array + np.arange(16)))
+
+
 @pytest.mark.parametrize(
     "value", [np.array([np.nan, np.inf, 1.0]), np.zeros(0, np.float32), np.array([True, False]), np.float64(-np.inf)]
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
@@ -379,7 +379,16 @@ def strange_nodes(draw: st.DrawFn) -> tuple[NodeInfo, ...]:
     return tuple(found)
 
 
+def plain(name: str, forward: str | None = None, *inputs: str) -> NodeInfo:
+    specs = SPECS[:1]
+    return NodeInfo(name, "exp", "step", None, "cpu:0", None, inputs, specs, None, None, forward, -1, 0, ())
+
+
+INSIDE = (plain("a"), plain("x", "a"), plain("y", "a"), plain("z", "a", "x"), plain("gradients/a/b", "a", "y"))
+
+
 @given(nodes=strange_nodes())
+@example(nodes=INSIDE)  # what the rule inside the scope of its node reads comes first
 @settings(max_examples=500)
 def test_strange_nodes(nodes: tuple[NodeInfo, ...], one: TraceData, read: Reader, tmp_path_factory: Any) -> None:
     events = {name: column[:0] for name, column in one.events.columns.items()}
@@ -428,6 +437,19 @@ def test_random_values(values: Any, one: TraceData, read: Reader, tmp_path_facto
             assert_same(read(data), expected(data, tmp_path_factory.getbasetemp()))
 
     check()
+
+
+def test_values_at_the_edges_of_bins_and_of_sums(one: TraceData, read: Reader, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    with np.errstate(over="ignore"):
+        wide = [(rng.normal(size=16_000) * np.exp(rng.normal(size=16_000) * 12)).astype("float32") for _ in range(5)]
+    edges = [np.linspace(low, low + rng.random(), 41) for low in rng.normal(size=60)]
+    smallest = [np.arange(10) * 5e-324, np.arange(100) * 5e-324 - 1e-322]
+    close = [1 + np.arange(10) * np.spacing(1.0), 1 + np.arange(90) * np.spacing(1.0), 2**60 + np.arange(9) * 200]
+    values = {(0, place): summarize(each) for place, each in enumerate([*wide, *edges, *smallest, *close])}
+    node = one.nodes[0]._replace(outputs=one.nodes[0].outputs[:1] * len(values))
+    data = saved(one._replace(nodes=(node, *one.nodes[1:]), values=values))
+    assert_same(read(data), expected(data, tmp_path))
 
 
 NUMBERS = st.one_of(

@@ -21,15 +21,17 @@ const PATIENCE = 400;
 
 class WidgetHost implements Host {
   private heard = false;
+  private page = "";
   private timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(private readonly model: Model) {}
 
   send(message: ToKernel): void {
     if (message.type === "hello") {
-      return this.greet({ ...message, page: `${Date.now()} ${Math.random()}` });
+      this.page = `${Date.now()} ${Math.random()}`;
+      return this.greet({ ...message, page: this.page });
     }
-    this.model.send(message);
+    this.model.send(message.type === "bye" ? { ...message, page: this.page } : message);
   }
 
   /**

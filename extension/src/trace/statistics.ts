@@ -54,6 +54,9 @@ export function histogramOf(elements: Float64Array, measured: Measured, sampled:
     return undefined;
   }
   const [counts, edges, width] = [new Int32Array(BINS), edgesOf(low, high), high - low];
+  if (edges.some((each, index) => index > 0 && each <= edges[index - 1]!)) {
+    return undefined; // there are fewer numbers between them than there are bins
+  }
   for (const each of elements) {
     if (each >= low && each <= high) {
       let bin = Math.min(Math.trunc(((each - low) / width) * BINS), BINS - 1);
@@ -68,8 +71,7 @@ export function histogramOf(elements: Float64Array, measured: Measured, sampled:
 /** `numpy.linspace`. */
 function edgesOf(low: number, high: number): Float64Array {
   const step = (high - low) / BINS;
-  const edge = (index: number) => (step === 0 ? (index / BINS) * (high - low) : index * step) + low;
-  return Float64Array.from({ length: BINS + 1 }, (_, index) => (index === BINS ? high : edge(index)));
+  return Float64Array.from({ length: BINS + 1 }, (_, index) => (index === BINS ? high : index * step + low));
 }
 
 function range(elements: Float64Array): [number, number] {

@@ -103,7 +103,7 @@ function short({ array, size, measured: sampled }: Kept, measured: Measured): st
   const [low, high] = [general(measured.minimum, 2), general(measured.maximum ?? 0, 2)];
   const text = low === high ? low : `${low} … ${high}`;
   const bad = ([[measured.nans, "nan"], [measured.infs, "inf"]] as const).filter(([count]) => count > 0);
-  return [text, ...bad.map(([count, name]) => `${count} ${name}`)].join(", ");
+  return [...bad.map(([count, name]) => `${count} ${name}`), text].join(", ");
 }
 
 /** The only element of an array. */

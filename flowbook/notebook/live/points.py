@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from flowbook.errors import ArgumentError
 from flowbook.notebook import marks
 from flowbook.notebook.live.edits import evaluate
@@ -88,4 +90,4 @@ def condition(when: str | None, names: Callable[[], Mapping[str, Any]]) -> Any:
         raise ArgumentError(
             f"{when}: {error.msg}", hint="nan, inf, or an expression of x, such as abs(x).max() > 10"
         ) from None
-    return lambda value: evaluate(when, value, names())
+    return lambda value: bool(np.any(evaluate(when, value, names())))  # of an array: for any of its elements
