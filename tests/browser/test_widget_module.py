@@ -60,7 +60,8 @@ def test_it_draws_what_the_kernel_tells_and_tells_what_was_clicked() -> None:
         page.click('.fb-card[aria-label^="b,"]')
         page.keyboard.press("b")
         hello, *sent = page.evaluate("window.sent")
-        assert hello.pop("page") and hello == {"type": "hello", "protocol": PROTOCOL}
+        name = hello.pop("page")
+        assert name and hello == {"type": "hello", "protocol": PROTOCOL}
         assert sent == [
             {"type": "step"},
             {"type": "select", "node": 1},
@@ -68,7 +69,7 @@ def test_it_draws_what_the_kernel_tells_and_tells_what_was_clicked() -> None:
         ]
         page.evaluate("window.sent.splice(0)")
         assert page.evaluate("window.end()") == 0
-        assert page.evaluate("window.sent") == [{"type": "watch", "visible": False}, {"type": "bye"}]
+        assert page.evaluate("window.sent") == [{"type": "watch", "visible": False}, {"type": "bye", "page": name}]
         assert page.locator(".fb-view").count() == 0
         assert errors == []
         browser.close()
