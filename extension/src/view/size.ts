@@ -12,6 +12,8 @@ const MOST = 420;
 /** So high at least that an inspector can be read. */
 const BESIDE = 300;
 const READABLE = 0.6;
+/** Room above a picture for the chip. */
+const BELOW_CHIP = 46;
 
 export class Size {
   constructor(
@@ -42,11 +44,17 @@ export class Size {
     const grew = root.classList.contains("fb-compact") && !compact;
     root.classList.toggle("fb-compact", compact);
     root.classList.toggle("fb-choosing", compact && store.selected !== null);
-    canvas.camera.margin = compact ? 16 : 34;
+    canvas.camera.margin = compact ? (this.tells ? BELOW_CHIP : 16) : 34;
     this.stretch();
     if (grew || !canvas.camera.touched) {
       canvas.fit(compact ? READABLE : 0.72);
     }
+  }
+
+  /** Whether the chip with what the last commit changed is above the picture. */
+  private get tells(): boolean {
+    const { changesSeen, nodes, graph } = this.store;
+    return !changesSeen && (Boolean(graph?.removed?.length) || nodes.some((each) => each.change ?? each.stale));
   }
 
   /** Other scopes are open. */
