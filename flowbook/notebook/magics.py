@@ -68,7 +68,9 @@ class FlowMagics(Magics):
         if not options.get("quiet"):
             view = CellView(graph, name, commit, commands.kept_variables(graph, commit))
             picture = {} if view.svg is None else {"image/svg+xml": view.svg}
-            data, metadata = shown.bundle(opening.cell_view(graph, name, commit), view.text, **picture)
+            data, metadata = shown.bundle(
+                opening.cell_view(graph, name, commit, self.front.cell_id), view.text, **picture
+            )
             display(data, metadata=metadata, raw=True)  # type: ignore[no-untyped-call]
             if view.html is not None:
                 display({"text/html": view.html}, raw=True)  # type: ignore[no-untyped-call]

@@ -87,3 +87,18 @@ def test_an_edited_cell_keeps_what_was_open_and_chosen() -> None:
         view.tell(graph([*nodes(2), *before, {**nodes(1)[0], "name": "new", "change": "added"}]))
         assert view.page.locator('.fb-card[aria-label^="scope layer,"]').count() == 1
         assert view.page.locator(".fb-side h3").inner_text() == "n1" and view.names("fb-selected") == {"n1"}
+
+
+def test_a_graph_may_become_smaller_at_any_moment() -> None:
+    """Between a graph and its layout the picture is still of the one before, whose nodes are not there any more."""
+    with Widget(graph(nodes(30))) as view:
+        view.page.evaluate(
+            """() => {
+                const post = Worker.prototype.postMessage;
+                Worker.prototype.postMessage = function (asked) { setTimeout(() => post.call(this, asked), 100); };
+            }"""
+        )
+        for count in (3, 20, 2, 12, 1):
+            view.tell(graph(nodes(count)), {"type": "cursor", "nodes": [0]})
+            view.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        view.page.wait_for_function("() => document.querySelectorAll('.fb-card').length === 1")

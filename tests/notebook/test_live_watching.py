@@ -13,9 +13,9 @@ import pytest
 import flowbook as fb
 from flowbook.notebook.live import opening, snapshot, watching
 from flowbook.notebook.live.graphview import GraphView
-from flowbook.notebook.live.liveview import MOST, LiveView, Views
+from flowbook.notebook.live.liveview import MOST, VIEWS, LiveView, Views
 from flowbook.notebook.live.snapshot import settled
-from flowbook.notebook.live.watching import watch_of
+from flowbook.notebook.live.watching import quartiles, watch_of
 from flowbook.runtime.watch import WATCHES
 from tests.notebook.live_page import Page
 
@@ -379,3 +379,46 @@ def test_a_cell_that_takes_long_is_not_waited_for(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(snapshot, "PATIENCE", 0.05)
     graph = Changing(10**9, 0)
     assert settled(graph, graph.take) is None  # type: ignore[arg-type]
+
+
+def test_what_a_cell_shows_stays_when_another_cell_takes_its_name(book: Notebook) -> None:
+    def run(source: str, maker: str) -> GraphView:
+        with book.graph.as_default():
+            commit, _ = fb.notebook.run_cell(source, book.names, name="net", graph=book.graph)
+            view = opening.cell_view(book.graph, "net", commit, maker)
+        opening.follow()
+        return view
+
+    first = run("x = fb.Variable(1.0)\ny = fb.exp(x)", "cell 1")
+    assert run("x = fb.Variable(1.0)\ny = fb.exp(x)", "cell 1") is first
+    page = book.open(first)
+    VIEWS.add(first)
+    second = run("x = fb.Variable(1.0)\ny = fb.log(x)", "cell 2")
+    other = book.open(second)
+    assert second is not first and VIEWS.find(first.id) is None
+    page.wait(lambda: any("Another cell of the notebook defines 'net'" in each for each in page.notices()))
+    page("show", whole=True)
+    book.session.run(book.graph.find("y"))
+    other.wait(lambda: other.status.get("mode") == "done")
+    page("select", node=0)
+    page("inspect", node=9, output=0, slices=[])  # an answer to this comes after all that came before
+    page.wait(lambda: len(page.notices()) > 1)
+    assert [each["op"] for each in page.graph["nodes"]] == ["variable", "exp"]
+    assert [each["op"] for each in other.graph["nodes"]] == ["variable", "log"]
+    assert sum(each["type"] == "graph" for each in page.messages) == 1 and not page.status
+
+
+def test_a_run_that_computes_nothing_is_watched_without_a_word(book: Notebook) -> None:
+    page = book.open(book("data", "c = fb.constant([1.0, 2.0])\nv = fb.Variable(3.0)"))
+    for _ in range(5):
+        book.session.run([book.names["c"], book.names["v"]])
+        live = opening.watch_of(book.graph)
+        page.wait(lambda live=live: not live._engine.waiting)
+        live._next = live._timed = 0.0
+    assert page.notices() == []
+
+
+def test_times_of_steps_that_no_run_has_reached() -> None:
+    table = np.array([[1.0, np.nan], [2.0, np.nan], [3.0, np.nan]], np.float32)
+    assert quartiles(table)[:, 0].tolist() == [1.5, 2.0, 2.5] and np.isnan(quartiles(table)[:, 1]).all()
+    assert quartiles(np.zeros((4, 0), np.float32)).shape == (3, 0)

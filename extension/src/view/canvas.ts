@@ -5,6 +5,7 @@ import { type Box, type Edge, type Outline, quiet } from "../model/outline";
 import type { Scope } from "../model/scopes";
 import type { Store } from "../model/store";
 import { plural } from "../model/format";
+import type { GraphMessage } from "../protocol";
 import { Camera } from "./camera";
 import { type Card, drawCard } from "./card";
 import { eachFrame, fit, h, s } from "./dom";
@@ -36,6 +37,7 @@ export class Canvas {
   readonly lines: Line[] = [];
   /** The text at a box's way out, by key. */
   readonly labels = new Map<string, SVGTextElement>();
+  private drawn: GraphMessage | null = null;
   outline: Outline | null = null;
   layout: Layout | null = null;
   readonly svg: SVGSVGElement;
@@ -60,7 +62,13 @@ export class Canvas {
     }).observe(this.root);
   }
 
+  /** Whether what is drawn is of the graph that the store has: another one is there before its layout is. */
+  get current(): boolean {
+    return this.drawn === this.store.graph;
+  }
+
   show(outline: Outline, layout: Layout): void {
+    this.drawn = this.store.graph;
     this.outline = outline;
     this.layout = layout;
     const [scopes, rivers, edges, labels, cards] = this.layers;
@@ -108,6 +116,9 @@ export class Canvas {
   }
 
   private click(event: Event, box: Box): void {
+    if (!this.current) {
+      return;
+    }
     if (this.root.classList.contains("fb-drag")) {
       return;
     }

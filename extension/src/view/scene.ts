@@ -66,9 +66,10 @@ export class Scene {
   /** Lay out what is open now. A layout that comes too late is not shown. */
   private async show(): Promise<boolean> {
     const round = (this.round += 1);
+    const { graph } = this.store;
     const shown = outline(this.store.tree, this.open);
     const layout = await this.layouter.layout(shown, this.across);
-    if (round !== this.round) {
+    if (round !== this.round || graph !== this.store.graph) {
       return false;
     }
     this.canvas.show(shown, layout);
@@ -149,7 +150,7 @@ export class Scene {
   }
 
   box(node: number): Box | undefined {
-    return this.canvas.outline?.place[node];
+    return this.canvas.current ? this.canvas.outline?.place[node] : undefined;
   }
 
   /** The node that an arrow key leads to from another, or from none. */

@@ -201,7 +201,9 @@ export class View {
   }
 
   private paint(): void {
-    paint(this.canvas, this.store, this.finder.marks);
+    if (this.canvas.current) {
+      paint(this.canvas, this.store, this.finder.marks);
+    } // else it is painted when it is drawn
     this.toolbar.update();
     this.timeline.position();
     const entries = legend(this.store).map(([color, text]) => {

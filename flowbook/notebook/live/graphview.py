@@ -43,6 +43,8 @@ class GraphView(LiveView):
         self.whole = cell is None
         self.watch = watch_of(graph)
         self.commit: Commit | None = None  # of the cell, the last time: what to mark
+        self.maker: str | None = None  # the front end's id of the cell
+        self._retired = False
         self._places: dict[Node, int] = {}
         self._numbers: tuple[Plan | None, Any] = (None, None)  # of the plan seen last: for each step its node's number
         self._selected: int | None = None
@@ -53,7 +55,7 @@ class GraphView(LiveView):
     # -------------------------------------------------------------------------------------------- the graph
 
     def looked(self) -> None:
-        if self.visible:
+        if self.visible and not self._retired:
             self.watch.join(self)
 
     def opened(self) -> None:
@@ -67,15 +69,24 @@ class GraphView(LiveView):
 
     def update(self) -> None:
         """The graph may be another one now."""
-        if self.channels:
+        if self.channels and not self._retired:
             self._engine.put({"type": "graph"})
+
+    def retire(self, why: str) -> None:
+        """Stay as it is, and say why."""
+        self._retired = True
+        self.watch.leave(self)
+        if self.channels:
+            self.notice(why)
 
     def marked(self) -> None:
         """Breakpoints may be others now."""
-        if self.channels:
+        if self.channels and not self._retired:
             self._engine.put({"type": "marked"})
 
     def _tell_graph(self) -> None:
+        if self._retired:
+            return
         taken = snapshot(self.graph, self.cell, self.session(), whole=self.whole)
         if taken is None:
             return  # a cell is changing it, and `update` comes after that

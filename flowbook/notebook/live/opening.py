@@ -58,14 +58,24 @@ def _retell(graph: Graph) -> None:
         view.marked()
 
 
-def cell_view(graph: Graph, cell: str, commit: Commit) -> GraphView:
-    """The view of a cell that was just committed: always the same one, so re-runs do not add up."""
+def cell_view(graph: Graph, cell: str, commit: Commit, maker: str | None = None) -> GraphView:
+    """The view of a cell that was just committed: always the same one, so re-runs do not add up.
+
+    ``maker``: the front end's id of the cell. When another one has taken the name over, what the first one shows stays
+    as it was.
+    """
     views = _cells.setdefault(graph, {})
-    if cell not in views:
-        views[cell] = GraphView(graph, lambda: session(graph), cell)
-    views[cell].commit = commit
-    watch_of(graph).join(views[cell])
-    return views[cell]
+    found = views.get(cell)
+    if found is not None and None not in (maker, found.maker) and found.maker != maker:
+        found.retire(f"Another cell of the notebook defines '{cell}' now; this is what it was here.")
+        VIEWS.drop(found)
+        found = None
+    if found is None:
+        found = views[cell] = GraphView(graph, lambda: session(graph), cell)
+    found.maker = maker or found.maker
+    found.commit = commit
+    watch_of(graph).join(found)
+    return found
 
 
 def view(cell: str | None = None, graph: Graph | None = None) -> Shown:

@@ -277,8 +277,7 @@ class GraphWatch:
             self._times.pop(next(iter(self._times)))
         if len(times) > 1 and monotonic() - self._timed > 5 * OFTEN:
             self._timed = monotonic()
-            table = np.stack([each for _, each in times])
-            low, median, high = np.nanpercentile(table, (25, 50, 75), axis=0).astype(np.float32)
+            low, median, high = quartiles(np.stack([each for _, each in times]))
             for view in self._visible():
                 view.show_times(live.plan, median, (high - low) / 2, len(times))
         return perf_counter() - start
@@ -321,6 +320,19 @@ class Columns:
         arrays = [np.array(each, kind) for each, kind in zip(columns, kinds, strict=True)]
         arrays[2] -= self.live.zero
         return tuple(arrays)  # type: ignore[return-value]
+
+
+def quartiles(table: Any) -> Any:
+    """The quartiles of each column, of its numbers; nan where there are none, as of a step that no run has reached.
+
+    >>> quartiles(np.array([[1.0, np.nan], [3.0, np.nan]]))[1]
+    array([ 2., nan], dtype=float32)
+    """
+    found = np.full((3, table.shape[1]), np.nan, np.float32)
+    some = np.isfinite(table).any(axis=0)
+    if some.any():
+        found[:, some] = np.nanpercentile(table[:, some], (25, 50, 75), axis=0)
+    return found
 
 
 def _curve(values: Sequence[float]) -> list[float | None]:
