@@ -1,3 +1,4 @@
+import type { GraphNode } from "../src/protocol";
 import { describe, expect, it } from "vitest";
 import { number, shape } from "../src/model/format";
 import { outline } from "../src/model/outline";
@@ -7,6 +8,16 @@ import { Store } from "../src/model/store";
 import { message, node, NODES, recording } from "./graphs";
 
 describe("scopes", () => {
+  it("open gradients where a cell asked for them, not where it trains", () => {
+    const names = (nodes: GraphNode[], focus: number[]): string[] => {
+      const tree = new ScopeTree(nodes);
+      return [...tree.open(20, new Set(focus))].map((each) => each.name);
+    };
+    expect(names(NODES, [4, 5])).toEqual(["", "gradients"]);
+    expect(names(NODES, [1, 2])).toEqual(["", "a"]);
+    const training = [...NODES, node("update", [5], { kind: "write" })];
+    expect(names(training, [4, 5, 6])).not.toContain("gradients");
+  });
   it("count their nodes, and leave gradients closed at first", () => {
     const tree = new ScopeTree(NODES);
     expect(tree.root.scopes.map((each) => [each.name, each.count])).toEqual([["a", 2], ["gradients", 2]]);

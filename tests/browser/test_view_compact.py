@@ -102,3 +102,13 @@ def test_a_graph_may_become_smaller_at_any_moment() -> None:
             view.tell(graph(nodes(count)), {"type": "cursor", "nodes": [0]})
             view.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
         view.page.wait_for_function("() => document.querySelectorAll('.fb-card').length === 1")
+
+
+def test_scopes_open_as_usual_when_another_graph_comes_at_once() -> None:
+    def scoped(count: int) -> list[dict[str, Any]]:
+        return [{**each, "name": f"layer/{each['name']}", "scope": ["layer"]} for each in nodes(count)]
+
+    with Widget() as view:
+        view.tell(graph([*scoped(3)]), graph([*scoped(4)]))
+        view.page.wait_for_selector("[data-fb-ready]")
+        view.page.wait_for_function("() => document.querySelectorAll('.fb-card').length === 4")

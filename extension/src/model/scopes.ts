@@ -109,14 +109,15 @@ export class ScopeTree {
   /**
    * Open scopes, the outermost and smallest first, while no more than `limit` boxes are to be seen. What serves the
    * model (gradients, updates, an optimizer's state) stays closed while there is anything else. With `focus`, a scope
-   * opens only for a node of these. `even`: all scopes of one depth, or none.
+   * opens only for a node of these; and gradients open, too, when these nodes do not train: somebody asked for them. `even`: all scopes of one depth, or none.
    */
   open(limit: number, focus: ReadonlySet<number> | null = null, even = false): Set<Scope> {
     const open = new Set<Scope>([this.root]);
     let boxes = children(this.root);
     const serves = this.serving();
     const wanted = focus && this.surrounding(focus);
-    const main = (each: Scope): boolean => !serves.has(each) && (!wanted || wanted.has(each));
+    const asked = focus !== null && [...focus].every((node) => this.nodes[node]!.kind !== "write");
+    const main = (each: Scope): boolean => (asked || !serves.has(each)) && (!wanted || wanted.has(each));
     const some = this.root.nodes.length > 0 || this.root.scopes.some(main);
     const opens = some ? main : () => true;
     const waiting = this.root.scopes.filter(opens);

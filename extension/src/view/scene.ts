@@ -2,7 +2,7 @@
 
 import type { Layouter } from "../layout/layouter";
 import { type Box, outline } from "../model/outline";
-import type { Scope } from "../model/scopes";
+import type { Scope, ScopeTree } from "../model/scopes";
 import type { Store } from "../model/store";
 import { type Canvas, within } from "./canvas";
 import type { Size } from "./size";
@@ -15,6 +15,7 @@ const READABLE = 0.62;
 
 export class Scene {
   open = new Set<Scope>();
+  private tree: ScopeTree | null = null;
   private across = true;
   private round = 0;
   private begun = false;
@@ -30,6 +31,7 @@ export class Scene {
   /** A graph is there: the first, or another state of one that was, of which what was open stays so. */
   async begin(before: ReadonlyMap<string, boolean>): Promise<void> {
     const { tree } = this.store;
+    this.tree = tree;
     this.open = tree.open(this.size.boxes, this.store.focus, this.size.compact);
     for (const scope of tree.all) {
       const was = before.get(scope.path);
@@ -44,8 +46,11 @@ export class Scene {
     await this.show();
   }
 
-  /** Which scopes are open now, by path. */
-  get opened(): Map<string, boolean> {
+  /** Which scopes are open now, by path; `null` while it is not decided: another graph came before this one was shown. */
+  get opened(): Map<string, boolean> | null {
+    if (this.tree !== this.store.tree) {
+      return null;
+    }
     return new Map(this.store.tree.all.filter((each) => !each.made).map((each) => [each.path, this.open.has(each)]));
   }
 

@@ -51,10 +51,11 @@ export class Size {
     }
   }
 
-  /** Whether the chip with what the last commit changed is above the picture. */
+  /** Whether something is said above the picture: a notice, or what the last commit changed. */
   private get tells(): boolean {
-    const { changesSeen, nodes, graph } = this.store;
-    return !changesSeen && (Boolean(graph?.removed?.length) || nodes.some((each) => each.change ?? each.stale));
+    const { changesSeen, nodes, graph, notices } = this.store;
+    const noted = notices.length > 0;
+    return noted || (!changesSeen && (Boolean(graph?.removed?.length) || nodes.some((each) => each.change ?? each.stale)));
   }
 
   /** Other scopes are open. */

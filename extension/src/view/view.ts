@@ -134,7 +134,7 @@ export class View {
 
   private receive(message: Parameters<Store["receive"]>[0]): void {
     if (message.type === "graph") {
-      this.opened = this.scene.opened; // of the graph that goes
+      this.opened = this.scene.opened ?? this.opened; // of the graph that goes
     }
     this.store.receive(message);
   }
@@ -151,7 +151,7 @@ export class View {
     for (const topic of ["graph", "run"] as const) {
       store.on(topic, () => this.timeline.update());
     }
-    for (const topic of ["run", "selection"] as const) {
+    for (const topic of ["run", "selection", "notice"] as const) {
       store.on(topic, () => this.size.changed());
     }
     store.on("states", () => this.scene.follow(store.status.next));
