@@ -108,8 +108,9 @@ $(VENV)/.locked: requirements/test.lock $(VENV)/.created
 	@touch $@
 
 # The build backend is in the lock, so no isolated build environment is needed.
-# JupyterLab's extension is copied into the environment, so another one is installed again.
-$(VENV)/.project: pyproject.toml extension/labextension/package.json $(VENV)/.locked
+# JupyterLab's extension is copied into the environment, so another one is installed again; its
+# folders are listed, too, as a file that went makes only them newer.
+$(VENV)/.project: pyproject.toml $(shell find extension/labextension) $(VENV)/.locked
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 

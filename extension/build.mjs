@@ -21,13 +21,17 @@ const common = {
   charset: "utf8",
   legalComments: "eof",
   logLevel: "warning",
+  metafile: true,
 };
+/** What the bundles hold of others: each has its part in LICENSE-THIRD-PARTY.txt. */
+const licenses = { "@viz-js/viz": "MIT AND EPL-2.0" };
 
-await Promise.all([
+const built = await Promise.all([
   build({ ...common, entryPoints: ["src/layout/worker.ts"], format: "iife", outfile: join(out, "layout.js") }),
   build({ ...common, entryPoints: ["src/hosts/html.ts"], format: "iife", outfile: join(out, "page.js") }),
   build({ ...common, entryPoints: ["src/hosts/widget.ts"], format: "esm", outfile: join(out, "widget.js") }),
 ]);
+built.forEach(checkLicenses);
 await buildLab(elsewhere ? join(elsewhere, "labextension") : join(here, "labextension"));
 
 /**
@@ -38,7 +42,7 @@ async function buildLab(target) {
   const home = join(here, "build", "lab");
   rmSync(home, { recursive: true, force: true });
   mkdirSync(home, { recursive: true });
-  await build({
+  const made = await build({
     ...common,
     entryPoints: { index: "src/lab/index.ts" },
     format: "esm",
@@ -49,6 +53,7 @@ async function buildLab(target) {
     external: ["@jupyterlab/*", "@lumino/*"],
     plugins: [{ name: "worker", setup: (it) => workerAsText(it, join(out, "layout.js")) }],
   });
+  checkLicenses(made);
   const { name, version, description, license, dependencies, jupyterlab } = JSON.parse(readFileSync(join(here, "package.json"), "utf8"));
   const about = { name, version, description, license, private: true, main: "lib/index.js", dependencies, jupyterlab };
   writeFileSync(join(home, "package.json"), JSON.stringify(about));
@@ -66,6 +71,24 @@ async function buildLab(target) {
   cpSync(join(home, "labextension"), target, { recursive: true });
   cpSync(join(here, "install.json"), join(target, "install.json"));
   rmSync(join(target, "schemas", name, "package.json.orig"));
+  // The builder sees none of these: they are in one program already.
+  const packages = Object.entries(licenses).map(([name, licenseId]) => ({
+    name,
+    versionInfo: JSON.parse(readFileSync(join(here, "node_modules", name, "package.json"), "utf8")).version,
+    licenseId,
+    extractedText: readFileSync(join(here, "LICENSE-THIRD-PARTY.txt"), "utf8"),
+  }));
+  writeFileSync(join(target, "static", "third-party-licenses.json"), JSON.stringify({ packages }, null, 2));
+}
+
+/** A package that comes into a bundle must not come without its license. */
+function checkLicenses({ metafile }) {
+  for (const input of Object.keys(metafile.inputs)) {
+    const name = /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(input)?.[1];
+    if (name && !(name in licenses)) {
+      throw new Error(`${name} is in a bundle: name its license in LICENSE-THIRD-PARTY.txt and build.mjs`);
+    }
+  }
 }
 
 /**
