@@ -194,7 +194,11 @@ class Session:
                     self.variables.commit(writes, initial)
         finally:
             if watched is not None:
-                watched.ended()
+                try:
+                    watched.ended()
+                except BaseException:  # Ctrl-C just now: the run is over all the same
+                    watched.ended()
+                    raise
         return results
 
     def begin(self, plan: Plan, arrays: Mapping[Tensor, Any]) -> tuple[list[Any], dict[Tensor, Any]]:

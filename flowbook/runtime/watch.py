@@ -18,7 +18,7 @@ class Watched(Observer, Protocol):
     """An observer that is told when its run is over, however it ended."""
 
     def ended(self) -> None:
-        """The run is over."""
+        """The run is over; may be said twice."""
 
 
 class Watch(Protocol):

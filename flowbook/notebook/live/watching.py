@@ -130,7 +130,8 @@ class GraphWatch:
         self.last: LiveRun | None = None  # what pages that open later are shown
         self._joined = -SOON
         self._runs = count(1)
-        self.active = 0  # runs, and trainings, on their way
+        self._trainings = 0  # on their way
+        self._observed: set[LiveRun] = set()  # runs on their way
         self._engine = Engine("flowbook watch", self._show)
         self._lock = Lock()
         self._next = self._next_rich = 0.0
@@ -183,25 +184,24 @@ class GraphWatch:
             return None
         live = LiveRun(self, plan, next(self._runs), self._wanted or now >= self._next_rich)
         try:
-            with self._lock:
-                self.active += 1
+            self._observed.add(live)
             self._wanted = False
             self._next = float("inf")  # one at a time; `_show` says when the next may be
             live.later = not self._engine.start()
             if not live.later:
                 self._engine.put({"run": live})
+            return live
         except BaseException:  # Ctrl-C: there will be no run, and nobody waits for it to be over
             live.ended()
             self._next = 0.0
             raise
-        return live
 
     def finished(self, live: LiveRun) -> None:
         """An observed run is over."""
-        with self._lock:
-            self.active -= 1
-        if live.later:
-            self._engine.put({"run": live})
+        if live in self._observed:
+            self._observed.discard(live)
+            if live.later:
+                self._engine.put({"run": live})
 
     def traced(self, trace: Trace) -> None:
         """Show a run that was recorded."""
@@ -226,7 +226,12 @@ class GraphWatch:
     def training(self, change: int) -> None:
         """A loop of runs begins (1) or ends (-1): it can be interrupted."""
         with self._lock:
-            self.active += change
+            self._trainings += change
+
+    @property
+    def active(self) -> int:
+        """How many runs that are observed, and trainings, are on their way."""
+        return self._trainings + len(self._observed)
 
     def interrupt(self) -> bool:
         """What the notebook's interrupt button does, when a run is on its way; returns whether one is."""
