@@ -238,6 +238,16 @@ def test_an_edit_that_changes_nothing_is_not_undone(driven: Driven) -> None:
     assert "no value was set" in page.notices()[0]
 
 
+def test_what_the_run_went_back_from_cannot_be_set(driven: Driven) -> None:
+    page = driven.page
+    page("step")
+    page("back")
+    page("set_value", node=page.node("layer/a"), output=0, expression="x * 2")
+    assert "'layer/a' has no value yet" in page.notices()[0]
+    page("step")
+    assert driven.stepper.value("layer/a").tolist() == (X * [1, 2, 3]).tolist()
+
+
 def test_undo_goes_on_where_python_has_taken_a_value_back(driven: Driven) -> None:
     page = driven.page
     for name in ("x", "w"):

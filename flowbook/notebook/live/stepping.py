@@ -238,6 +238,8 @@ class StepperView(LiveView):
             raise ArgumentError("a copy cannot be set", hint="set what it copies")
         now = self._value(node, output)
         frame, slot = self._slot(node, output)
+        if frame.table.maker.get(slot, -1) >= frame.position:  # it had one, before the run went back
+            raise ArgumentError(f"'{tensor.name}' has no value yet", hint="run to it: key r")
         value = new_value(now, message["expression"], message.get("index"), self.names())
         before = dict(self._told)
         had = np.array(now) if slot in frame.pins else None
