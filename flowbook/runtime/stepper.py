@@ -379,11 +379,15 @@ class Stepper:
 
     def trace(self) -> Trace:
         """What has been computed up to here, as a `Trace`: in order, with how long each node took, and no pauses."""
-        from flowbook.runtime.trace import Recorder
+        return self._trace(whole=False)
+
+    def _trace(self, *, whole: bool) -> Trace:
+        """``whole``: with all of its values, however large, which it shares with the stepper."""
+        from flowbook.runtime.recorder import Log, Recorder
 
         self._check_open()
         root = self._walk.frames[0]
-        recorder = Recorder(root.plan, self.session.graph)
+        recorder = Recorder(root.plan, self.session.graph, log=Log(whole))
         _tell(recorder, root, 0.0)
         return recorder.trace()
 

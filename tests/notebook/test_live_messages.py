@@ -238,6 +238,30 @@ def test_an_edit_that_changes_nothing_is_not_undone(driven: Driven) -> None:
     assert "no value was set" in page.notices()[0]
 
 
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_why_is_told_of_runs_on_large_arrays(size: int) -> None:
+    """A trace keeps samples of these; the stepper has them whole."""
+    with fb.Graph().as_default() as graph:
+        x = fb.placeholder((size,), name="x")
+        w = fb.Variable(np.ones(size, np.float32), name="w")
+        h = fb.py_function(lambda each: each * 1.0, [x * w], "float32", shapes=(size,), name="host")
+        loss = fb.sum(fb.log(h, name="l"), name="loss")
+        up = fb.assign_sub(w, h * 0.5, name="up")
+    fed = np.ones(size, np.float32)
+    fed[-3] = 0
+    stepper = fb.Session(graph).debug([loss, up], {x: fed})
+    page = StrictPage(StepperView(stepper))
+    page("stop")
+    page("why", node=page.node("loss"))
+    page("export", kind="html")
+    assert page.notices() == []
+    (story,) = [each for each in page.messages if each["type"] == "story"]
+    assert f"begins in 'l'[{size - 3}] (log)" in story["text"]
+    assert [page.graph["nodes"][each["node"]]["name"] for each in story["chapters"]] == ["loss", "l"]
+    (told,) = page.view.stories()  # type: ignore[attr-defined]
+    assert told["text"] == story["text"]
+
+
 def test_what_the_run_went_back_from_cannot_be_set(driven: Driven) -> None:
     page = driven.page
     page("step")

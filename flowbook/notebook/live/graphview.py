@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowbook.compile.plan import Plan
-from flowbook.errors import ArgumentError
+from flowbook.errors import ArgumentError, SessionError
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
 from flowbook.graph.transaction import Commit
@@ -359,4 +359,8 @@ class GraphView(LiveView):
                 "no run was recorded to look into", hint=f"%flow why {node.name} --feed …, or %flow run --trace"
             )
         numbers = {each.name: number for each, number in self._places.items()}
-        self.tell(answers.story(place, node.tensors[0], session, session.trace, numbers))
+        try:
+            self.tell(answers.story(place, node.tensors[0], session, session.trace, numbers))
+        except SessionError as error:  # of large values the trace has only a part
+            hint = f"%flow why {node.name} --feed …, or ask while stepping: %flow debug {node.name}"
+            raise ArgumentError(error.message, hint=hint) from error

@@ -23,9 +23,9 @@ from flowbook.notebook.live.numbers import Numbers
 from flowbook.notebook.live.points import Points
 from flowbook.notebook.live.snapshot import settled
 from flowbook.notebook.live.spans import Spans
-from flowbook.notebook.protocol import PROTOCOL, Edited, GraphMessage, RunMessage, Value
+from flowbook.notebook.protocol import PROTOCOL, Edited, GraphMessage, RunMessage, Story, Value
 from flowbook.notebook.sampling import value_message
-from flowbook.notebook.story import set_in
+from flowbook.notebook.story import set_in, stories
 from flowbook.runtime.frame import Frame
 from flowbook.runtime.stepper import Stepper
 from flowbook.runtime.summary import summarize
@@ -126,8 +126,8 @@ class StepperView(LiveView):
             self._why(message["node"])
         elif kind == "export":
             title = self.title or "run"
-            made = set_in(stepper)
-            self.tell(answers.exported(message["kind"], stepper.trace(), stepper.session, title, made))
+            told = self.stories() if message["kind"] == "html" else []
+            self.tell(answers.exported(message["kind"], stepper.trace(), stepper.session, title, told))
 
     # -------------------------------------------------------------------------------------------- moving
 
@@ -320,7 +320,12 @@ class StepperView(LiveView):
             raise ArgumentError(f"'{self._known.infos[node].name}' has no value to ask about")
         numbers = {info.name: place for place, info in reversed(list(enumerate(self._known.infos)))}
         stepper = self.stepper
-        self.tell(answers.story(node, tensor, stepper.session, stepper.trace(), numbers, set_in(stepper)))
+        self.tell(answers.story(node, tensor, stepper.session, stepper._trace(whole=True), numbers, set_in(stepper)))
+
+    def stories(self) -> list[Story]:
+        """Why the values that are not finite are not, for a recording of the run as it stands."""
+        stepper = self.stepper
+        return stories(stepper._trace(whole=True), stepper.session.graph, stepper.session, set_in(stepper))
 
     # -------------------------------------------------------------------------------------------- telling
 
