@@ -245,7 +245,8 @@ def _broken(place: Place) -> tuple[Broken, tuple[Operand, ...]]:
         label = (name or "number") + (region(indices, operand.shape) if values.size else "")
         shown.append(Operand(label, values.reshape(-1)))
     if written:
-        rule = Broken(f"{kind} written in the expression", "a large finite number instead, such as 1e9")
+        large = "-1e9" if place.value < 0 else "1e9"
+        rule = Broken(f"{kind} written in the expression", f"a large finite number instead, such as {large}")
     else:
         value = results[output].reshape(-1)[place.element]
         rule = broken_rule(Case(step.op.name, step.attrs or {}, tuple(chosen), value))

@@ -62,6 +62,7 @@ def broken_rule(case: Case) -> Broken:
 
 _SCALE = "smaller numbers: scale the inputs, lower the learning rate, or compute in a wider dtype"
 _LOG = "log(x + eps); of probabilities log_softmax(logits), or softmax_cross_entropy(labels, logits) for the loss"
+_BELOW = "look why x is below {edge:.4g}; a small eps that is added does not help, as it does at {edge:.4g}"
 _DIVIDE = "divide by y + eps, or by where(equal(y, 0), 1.0, y)"
 _SQRT = "sqrt(maximum(x, 0) + eps), or look why x is negative: rounding of x*x - y*y, a variance by subtraction"
 _EXP = "subtract the maximum first, or use what does so itself: softmax, logsumexp, sigmoid, log_softmax"
@@ -81,7 +82,7 @@ def _log(case: Case) -> Broken | None:
     if x == edge:
         return Broken(f"{case.op} of {edge:.4g}", _LOG)
     below = "a negative number" if edge == 0 else f"a number below {edge:.4g}"
-    return Broken(f"{case.op} of {below}", _LOG) if x < edge else None
+    return Broken(f"{case.op} of {below}", _BELOW.format(edge=edge)) if x < edge else None
 
 
 def _sqrt(case: Case) -> Broken | None:
@@ -176,8 +177,10 @@ def _softmax(case: Case) -> Broken | None:
     if not x.size:
         return None
     if np.isneginf(x).all() or np.isposinf(x).any():
-        what = "whose logits are all -inf" if np.isneginf(x).all() else "with a logit of inf"
-        return Broken(f"{case.op} of a row {what}", "leave at least one entry unmasked; mask with -1e9, not -inf")
+        if np.isposinf(x).any():
+            return Broken(f"{case.op} of a row with a logit of inf", "find which logit became infinite first")
+        hint = "leave at least one entry unmasked; mask with -1e9, not -inf"
+        return Broken(f"{case.op} of a row whose logits are all -inf", hint)
     return overflow(case)
 
 

@@ -79,6 +79,7 @@ def breakpoint(
       layer1/*  when nan
     """
     found = marks(graph)
+    _check(pattern)
     if clear:
         gone = {each.pattern for each in found.breaks if pattern in (None, each.pattern)}
         if pattern is not None and not gone:
@@ -115,6 +116,7 @@ def watch(pattern: str | None = None, *, clear: bool = False, graph: Graph | Non
     x  float32 ()  3
     """
     found = marks(graph)
+    _check(pattern)
     if clear:
         if pattern is not None and pattern not in found.watches:
             raise ArgumentError(f"'{pattern}' is not watched", hint=", ".join(found.watches) or "nothing is")
@@ -160,6 +162,11 @@ def _nodes(fetches: Any) -> list[Node]:
     if isinstance(fetches, (list, tuple)):
         return [node for each in fetches for node in _nodes(each)]
     return [fetches.node.live if isinstance(fetches, Tensor) else fetches.live]
+
+
+def _check(pattern: Any) -> None:
+    if not isinstance(pattern, (str, type(None))):  # kept, it would fail in each run to come
+        raise ArgumentError(f"{pattern!r} is no pattern of names", hint="'layer1/*', or 'op:log'")
 
 
 def _patterns(breaks: list[Mark]) -> str:

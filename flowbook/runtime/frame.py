@@ -137,8 +137,12 @@ class Frame:
         """Let a pinned slot go; returns the value that it has by itself."""
         value = self.pins.pop(slot)
         if value is STALE:
+            step = self.plan.steps[self.table.maker[slot]]
+            if step.index >= self.position:  # it comes when the step does
+                self.recorded[step.index] = False
+                return self.values[slot]
             scratch = list(self.values)
-            self.compute(self.plan.steps[self.table.maker[slot]], scratch)
+            self.compute(step, scratch)
             value = scratch[slot]
         return value
 

@@ -26,7 +26,8 @@ SMALL_BYTES = 4096
 class Log:
     """What the recorders of a run and of its bodies write to together."""
 
-    def __init__(self) -> None:
+    def __init__(self, whole: bool = False) -> None:
+        self.whole = whole  # nobody writes these values: all are kept, none is copied
         self.zero: float | None = None
         self.nodes: list[NodeInfo] = []
         self.rows: list[tuple[int, int, float, int, int]] = []
@@ -51,6 +52,10 @@ class Log:
 
     def keep(self, node: int, output: int, value: Any) -> None:
         """Sample a value."""
+        if self.whole:
+            array = np.asarray(value)
+            self.values[node, output] = Summary(array.dtype.name, array.shape, True, array, None)
+            return
         self.values[node, output] = found = summarize(value, WHOLE_BYTES if self.kept < BUDGET else SMALL_BYTES)
         self.kept += found.array.nbytes
 

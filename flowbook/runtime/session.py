@@ -109,8 +109,9 @@ class Session:
                 return rebuild(self._execute(plan, arrays, recorder))
             finally:
                 self.trace = recorder.trace()
-                if self.graph in WATCHES:
-                    WATCHES[self.graph].traced(self.trace)
+                watch = WATCHES.get(self.graph)
+                if watch is not None:
+                    watch.traced(self.trace)
         return rebuild(self._execute(self.plan(elements, arrays), arrays))
 
     def make_callable(self, fetches: Any, feed_list: Sequence[Any] = ()) -> Callable[..., Any]:
@@ -178,8 +179,11 @@ class Session:
         if self.closed:
             raise SessionError("this session is closed", hint="make a new fb.Session()")
         run = self.next_run(observed=plan.observed)
-        watched = WATCHES[self.graph].begin(plan, run.counter) if observer is None and self.graph in WATCHES else None
+        watch = WATCHES.get(self.graph) if observer is None else None  # asked once: a view may close at any moment
+        watched = None
         try:
+            if watch is not None:
+                watched = watch.begin(plan, run.counter)
             with self.variables.writing if plan.writes else nullcontext():
                 values, initial = self.begin(plan, arrays)
                 execute(plan, values, run, observer or watched)
@@ -190,7 +194,11 @@ class Session:
                     self.variables.commit(writes, initial)
         finally:
             if watched is not None:
-                watched.ended()
+                try:
+                    watched.ended()
+                except BaseException:  # Ctrl-C just now: the run is over all the same
+                    watched.ended()
+                    raise
         return results
 
     def begin(self, plan: Plan, arrays: Mapping[Tensor, Any]) -> tuple[list[Any], dict[Tensor, Any]]:

@@ -333,22 +333,37 @@ class Stepper:
         write it changes what was written, in the session too. When a node raises, nothing has changed.
         """
         with self._moving() as walk:
-            start, before = perf_counter(), list(walk.frames[0].values)
-            frame, slot = walk.slot_of(what, editable=True)
-            spec = frame.plan.specs[slot]
-            if spec is None or not spec.known:
-                spec = frame.spec(slot)
-            count = walk.set(frame, slot, np.array(as_value(f"the value for '{text(what)}'", spec, value)))
-            return self._edited(what, frame, count, before, start)
+            return self._set(what, *walk.slot_of(what, editable=True), value)
+
+    def _set(self, what: Any, frame: Frame, slot: int, value: Any) -> Edit:
+        walk = self._walk
+        start, before = perf_counter(), list(walk.frames[0].values)
+        spec = frame.plan.specs[slot]
+        if spec is None or not spec.known:
+            spec = frame.spec(slot)
+        count = walk.set(frame, slot, np.array(as_value(f"the value for '{text(what)}'", spec, value)))
+        return self._edited(what, frame, count, before, start)
+
+    def _set_slot(self, what: Any, frame: Frame, slot: int, value: Any) -> Edit:
+        """`set_value` of the very value that a view shows, also of a variable that has been written since."""
+        with self._moving():
+            return self._set(what, frame, slot, value)
+
+    def _reset_slot(self, what: Any, frame: Frame, slot: int) -> Edit:
+        """`reset_value` of the very value that a view has set, wherever the stepper is now."""
+        with self._moving():
+            return self._reset(what, frame, slot)
 
     def reset_value(self, what: Any) -> Edit:
         """Take back `set_value`: the tensor gets the value again that it has by itself."""
         with self._moving() as walk:
-            start, before = perf_counter(), list(walk.frames[0].values)
-            frame, slot = walk.slot_of(what, editable=True)
-            if slot not in frame.pins:
-                raise SessionError(f"'{text(what)}' was not set")
-            return self._edited(what, frame, walk.reset(frame, slot), before, start)
+            return self._reset(what, *walk.slot_of(what, editable=True))
+
+    def _reset(self, what: Any, frame: Frame, slot: int) -> Edit:
+        start, before = perf_counter(), list(self._walk.frames[0].values)
+        if slot not in frame.pins:
+            raise SessionError(f"'{text(what)}' was not set")
+        return self._edited(what, frame, self._walk.reset(frame, slot), before, start)
 
     def _edited(self, what: Any, frame: Frame, count: int, before: list[Any], start: float) -> Edit:
         root = self._walk.frames[0]
@@ -364,11 +379,15 @@ class Stepper:
 
     def trace(self) -> Trace:
         """What has been computed up to here, as a `Trace`: in order, with how long each node took, and no pauses."""
-        from flowbook.runtime.trace import Recorder
+        return self._trace(whole=False)
+
+    def _trace(self, *, whole: bool) -> Trace:
+        """``whole``: with all of its values, however large, which it shares with the stepper."""
+        from flowbook.runtime.recorder import Log, Recorder
 
         self._check_open()
         root = self._walk.frames[0]
-        recorder = Recorder(root.plan, self.session.graph)
+        recorder = Recorder(root.plan, self.session.graph, log=Log(whole))
         _tell(recorder, root, 0.0)
         return recorder.trace()
 

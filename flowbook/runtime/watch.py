@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
@@ -17,7 +18,7 @@ class Watched(Observer, Protocol):
     """An observer that is told when its run is over, however it ended."""
 
     def ended(self) -> None:
-        """The run is over."""
+        """The run is over; may be said twice."""
 
 
 class Watch(Protocol):
@@ -30,4 +31,7 @@ class Watch(Protocol):
         """A run that was recorded anyway has ended."""
 
 
-WATCHES: WeakKeyDictionary[Graph, Watch] = WeakKeyDictionary()  # empty while nobody looks
+# Empty while nobody looks, and in a forked process, where no page is and the threads of the views are not.
+WATCHES: WeakKeyDictionary[Graph, Watch] = WeakKeyDictionary()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=WATCHES.clear)

@@ -81,6 +81,19 @@ def test_rules_of_several_elements() -> None:
     assert rule("standardize", [3.0, 3.0], epsilon=0) == "standardize of equal elements with epsilon=0"
 
 
+def test_advice_helps_where_it_is_given() -> None:
+    """An eps cures a 0, not a negative number; a mask cures -inf, not inf."""
+
+    def hint(op, values, output=NAN):
+        return broken_rule(Case(op, {}, (np.array(values),), np.float64(output))).hint
+
+    assert "x + eps" in hint("log", [0.0], -INF)
+    assert "x + eps" not in hint("log", [-3.0]) and "below 0" in hint("log", [-3.0])
+    assert "below -1" in hint("log1p", [-3.0])
+    assert "mask" in hint("softmax", [-INF, -INF])
+    assert "mask" not in hint("softmax", [1.0, INF]) and "became infinite" in hint("softmax", [1.0, INF])
+
+
 def test_every_rule_ends_with_an_answer() -> None:
     """Whatever it is given, a rule raises nothing; ordinary inputs are blamed for no particular number."""
     for op in RULES:

@@ -197,3 +197,17 @@ def test_the_comm_of_the_panel(panel: Panel) -> None:
     assert comm.sent[0]["type"] == "panel" and not hasattr(comm, "_reply_subshell_id")
     comm.gone({})
     assert not panel.channels
+
+
+@pytest.mark.parametrize("pattern", [None, 5, ["*"]])
+def test_what_is_no_pattern_marks_nothing_and_clears_nothing(graph: fb.Graph, panel: Panel, pattern: Any) -> None:
+    page = Reader(panel)
+    page.wait(told)
+    marks.breakpoint("y", graph=graph)
+    marks.watch("y", graph=graph)
+    for kind in ("break", "watch_values"):
+        for clear in (True, False):
+            before = len(page.messages)
+            panel.receive({"type": kind, "graph": 1, "pattern": pattern, "clear": clear}, page)
+            page.wait(lambda each, before=before: each in page.messages[before:] and each["type"] == "refused")
+    assert [each.pattern for each in marks.marks(graph).breaks] == marks.marks(graph).watches == ["y"]

@@ -256,7 +256,7 @@ def test_one_element_a_number_and_what_is_wrong(net: Net, page: Page) -> None:
     for expression, index, words in [
         ("x +", None, "SyntaxError"),
         ("zeros((2, 2))", None, "shape (2, 2)"),
-        ("1", [9, 9], "out of bounds"),
+        ("1", [9, 9], "no element [9, 9]"),
         ("'text'", None, "the value for 'w'"),
     ]:
         page("set_value", node=w, output=0, expression=expression, index=index)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import linecache
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ import numpy as np
 import pytest
 
 import flowbook as fb
+from flowbook.notebook import marks
 from flowbook.notebook.live import opening, snapshot, watching
 from flowbook.notebook.live.graphview import GraphView
 from flowbook.notebook.live.liveview import MOST, VIEWS, LiveView, Views
@@ -422,3 +426,141 @@ def test_times_of_steps_that_no_run_has_reached() -> None:
     table = np.array([[1.0, np.nan], [2.0, np.nan], [3.0, np.nan]], np.float32)
     assert quartiles(table)[:, 0].tolist() == [1.5, 2.0, 2.5] and np.isnan(quartiles(table)[:, 1]).all()
     assert quartiles(np.zeros((4, 0), np.float32)).shape == (3, 0)
+
+
+SLOW = """
+k = 2.5
+slow = fb.py_function(wait, [h], "float32", shapes=(4, 1), name="slow")
+end = slow * 2.0
+"""
+
+
+def test_a_run_begins_with_nothing_done(book: Notebook) -> None:
+    """The picture of a run on its way has nothing of the one before."""
+    gate, inside = threading.Event(), threading.Event()
+    gate.set()
+
+    def wait(h: Any) -> Any:
+        inside.set()
+        assert gate.wait(20)
+        return h
+
+    book.names["wait"] = wait
+    book("net", NET)
+    page = book.open(book("slow", SLOW))
+    watch_of(book.graph).look()
+    book.run("end")
+    page.wait(lambda: page.status.get("mode") == "done")
+    gate.clear()
+    inside.clear()
+    watch_of(book.graph).look()
+    count = len(page.messages)
+    runner = threading.Thread(target=book.run, args=("end",))
+    runner.start()
+    try:
+        assert inside.wait(20)
+        page.wait(lambda: page.status["mode"] == "running" and page.state[page.node("slow")] == 2)
+        assert page.status["position"] < page.status["count"] and page.state[page.node("end")] < 3
+        assert page.messages[count]["type"] == "run"
+    finally:
+        gate.set()
+        runner.join()
+    page.wait(lambda: page.status["mode"] == "done")
+
+
+def test_first_runs_of_two_sessions_are_two_runs(book: Notebook) -> None:
+    book("net", NET)
+    page = book.open(book("train", TRAIN))
+    for name in ("loss", "h"):
+        count = len(page.messages)
+        watch_of(book.graph).look()
+        book.run(name, "loss", session=fb.Session(book.graph))
+        page.wait(lambda count=count: any(each["type"] == "values" for each in page.messages[count:]))
+        kinds = [each["type"] for each in page.messages[count:]]
+        assert kinds.index("run") < kinds.index("events")
+        first = page.messages[count:][kinds.index("events")]
+        assert first["first"] == 0
+    runs = [each["run"] for each in page.messages if each["type"] == "run"]
+    assert len(set(runs)) == 2
+
+
+def test_conditions_know_the_users_names_and_a_wrong_one_changes_nothing(book: Notebook) -> None:
+    graph, names = book.graph, {"k": 0.5}
+    book("net", NET)
+    page = book.open(GraphView(graph, lambda: book.session, None, lambda: names))
+    page("set_breakpoint", pattern="op:tanh", when="x > k")
+    page.wait_for("breakpoints")
+    page("set_breakpoint", pattern="*", when="x >", id=1)
+    page.wait(lambda: page.notices())
+    assert [each.label for each in marks.marks(graph).breaks] == ["x > k"]
+    stepper = book.session.debug(book.names["h"], {book.names["x"]: X})
+    marks.follow(stepper, graph)
+    names["k"] = -2.0
+    assert stepper.run().op == "tanh"
+
+
+def test_a_view_that_closes_while_a_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Closing(dict):  # type: ignore[type-arg]
+        def __contains__(self, graph: object) -> bool:
+            return True  # and gone when it is asked for
+
+    monkeypatch.setattr("flowbook.runtime.session.WATCHES", Closing())
+    with fb.Graph().as_default():
+        assert fb.Session().run(fb.constant(1.0) + 1.0, trace=True) == 2.0
+        assert fb.Session().run(fb.constant(1.0) + 1.0) == 2.0
+
+
+def test_ctrl_c_at_every_line_of_a_run_that_is_watched(book: Notebook) -> None:
+    book("net", NET)
+    page = book.open(book("train", TRAIN))
+    watch = watch_of(book.graph)
+    files = ("watching.py", "executor.py")
+    for line in range(1, 2000):
+        left = line
+
+        def trace(frame: Any, event: str, argument: Any) -> Any:
+            nonlocal left
+            if not frame.f_code.co_filename.endswith(files):
+                return None
+            text = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+            if event == "line" and not text.startswith("with "):  # a signal never comes between a body and `__exit__`
+                left -= 1
+                if not left:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+            return trace
+
+        watch._next = 0.0
+        sys.settrace(trace)
+        try:
+            book.run("train")
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        if left > 0:
+            break
+        assert watch.active == 0, line
+        page.wait(lambda: watch._next < float("inf"))
+    assert 20 < line < 1999
+    count = len(page.messages)
+    watch._next = 0.0
+    book.run("loss")
+    page.wait(lambda: any(each["type"] == "run" for each in page.messages[count:]))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_is_not_watched(book: Notebook) -> None:
+    book("net", NET)
+    page = book.open(book("train", TRAIN))
+    watch = watch_of(book.graph)
+    with watch._lock, page.view.lock:  # as when another thread is telling just now
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                status = 0 if not len(WATCHES) and book.run("loss")[0] > 0 else 2
+            finally:
+                os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert book.graph in WATCHES

@@ -100,10 +100,10 @@ def story(
     return told_story(node, origin, numbers, made)
 
 
-def exported(kind: str, trace: Trace, session: Session, title: str, made: Set[str] = frozenset()) -> File:
-    """The run as a file: ``html``, a page that plays it, or ``perfetto``. ``made``: nodes that the reader has set."""
+def exported(kind: str, trace: Trace, session: Session, title: str, told: list[Story] | None = None) -> File:
+    """The run as a file: ``html``, a page that plays it, or ``perfetto``. ``told``: stories, if they are known."""
     if kind == "html":
-        told = stories(trace, session.graph, session, made)
+        told = stories(trace, session.graph, session) if told is None else told
         text = page([pack(each) for each in recording(trace, session.graph, title=title, told=told)], title)
         name, mime = f"{title}.html", "text/html"
     elif kind == "perfetto":

@@ -40,7 +40,7 @@ def new_value(now: Any, expression: str, index: Sequence[int] | None, names: Map
     """
     now = np.array(now)
     if index is None:
-        found = np.asarray(evaluate(expression, now, names))
+        found = fitting(expression, evaluate(expression, now, names), now.dtype)
         if found.shape == now.shape:
             return found
         try:
@@ -49,17 +49,41 @@ def new_value(now: Any, expression: str, index: Sequence[int] | None, names: Map
             raise ArgumentError(
                 f"{expression} has the shape {found.shape}, and the value {now.shape}", hint=HINT
             ) from None
+    where = tuple(index) if isinstance(index, (list, tuple)) else (index,)
+    if len(where) != now.ndim or not all(
+        type(at) is int and 0 <= at < size for at, size in zip(where, now.shape, strict=True)
+    ):
+        raise ArgumentError(f"there is no element {index} in a value of shape {now.shape}")
+    found = fitting(expression, evaluate(expression, now[where], names), now.dtype)
+    if found.ndim:
+        raise ArgumentError(f"{expression} is no single number", hint=HINT)
     try:
-        where = tuple(int(each) for each in index)
-        found = np.asarray(evaluate(expression, now[where], names))
-        if found.ndim:
-            raise ArgumentError(f"{expression} is no single number", hint=HINT)
-        dtype = np.result_type(now.dtype, found.dtype) if now.dtype.kind != "f" else now.dtype
-        changed = now.astype(dtype)
-        changed[where] = found
-    except (IndexError, ValueError, TypeError) as error:
-        raise ArgumentError(f"element {list(index)} of a value of shape {now.shape}: {error}") from error
+        with np.errstate(all="ignore"):
+            dtype = np.result_type(now.dtype, found.dtype) if now.dtype.kind != "f" else now.dtype
+            changed = now.astype(dtype)
+            changed[where] = found
+    except (ValueError, TypeError) as error:
+        raise ArgumentError(f"{expression} for an element of {now.dtype.name}: {error}") from error
     return changed
+
+
+def fitting(expression: str, value: Any, dtype: Any) -> Any:
+    """The value as an array; whole numbers as the dtype they are for, as a number somebody writes has none. Raises
+    ``ArgumentError`` where they do not fit.
+
+    >>> fitting("5", 5, np.dtype("uint8")), fitting("1", 1, np.dtype("bool"))
+    (array(5, dtype=uint8), array(True))
+    """
+    try:
+        found = np.asarray(value)
+    except ValueError as error:  # rows of several lengths
+        raise ArgumentError(f"{expression} is no array: {error}", hint=HINT) from None
+    if dtype.kind not in "biu" or (found.dtype.kind not in "biu" and not isinstance(value, int)):
+        return found
+    low, high = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    if found.size and not (low <= int(found.min()) and int(found.max()) <= high):
+        raise ArgumentError(f"{expression} does not fit into {dtype.name}", hint=f"it holds {low} to {high}")
+    return found.astype(dtype)
 
 
 def change(before: Any, after: Any) -> float:
@@ -92,4 +116,5 @@ def effect(name: str, before: Any, after: Any) -> str:
         return f"{name} {format_value(before)} → {format_value(after)}"
     if before.shape != after.shape:
         return f"{name} is {after.shape} now"
-    return f"{name} changed by {100 * change(before, after):.2g} %"
+    percent = 100 * change(before, after)
+    return f"{name} changed by {percent:.2g} %" if percent < 99.5 else f"{name} changed by {percent:.0f} %"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowbook.compile.plan import Plan
-from flowbook.errors import ArgumentError
+from flowbook.errors import ArgumentError, SessionError
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
 from flowbook.graph.transaction import Commit
@@ -32,11 +32,18 @@ STEPPING = {"step", "back", "into", "out", "over", "continue", "stop", "restart"
 class GraphView(LiveView):
     """Shows nodes of a graph: those that ``cell`` defines and what they read, or (without a cell) all.
 
-    ``session`` gives the session whose variables are shown.
+    ``session`` gives the session whose variables are shown, ``names`` what conditions of breakpoints may use.
     """
 
-    def __init__(self, graph: Graph, session: Callable[[], Session], cell: str | None = None) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        session: Callable[[], Session],
+        cell: str | None = None,
+        names: Callable[[], Mapping[str, Any]] = dict,
+    ) -> None:
         super().__init__()
+        self.names = names
         self.graph = graph
         self.cell = cell
         self.session = session
@@ -174,6 +181,8 @@ class GraphView(LiveView):
             if first:
                 self._events = 0
                 self._tell_run(live, numbers, None)
+            if first and not over:  # what is over at once is told whole; else nothing of an earlier run stays
+                self._tell_status(live, order, over, fresh=True)
             step, state, seconds, size = columns
             node = numbers[step]
             here = node >= 0
@@ -198,13 +207,13 @@ class GraphView(LiveView):
             message["failed"] = {"node": int(numbers[live.failure[0]]), "message": live.failure[1]}
         self.tell(message)
 
-    def _tell_status(self, live: LiveRun, order: Any, over: bool) -> None:
-        done = int((self.memory.states[order] >= 3).sum())
+    def _tell_status(self, live: LiveRun, order: Any, over: bool, *, fresh: bool = False) -> None:
+        done = 0 if fresh else int((self.memory.states[order] >= 3).sum())
         failed = live.failure is not None
         if over and live.rows:
             self._tell_run(live, self._number(live.plan), live.rows[-1][2] - live.zero)
         self.tell({
-            "type": "states", "node": np.zeros(0, np.int32), "state": np.zeros(0, np.uint8), "all": False,
+            "type": "states", "node": np.zeros(0, np.int32), "state": np.zeros(0, np.uint8), "all": fresh,
             "mode": ("failed" if failed else "done") if over else "running", "position": done, "count": len(order),
         })  # fmt: skip
 
@@ -284,7 +293,7 @@ class GraphView(LiveView):
     def _work(self, message: Mapping[str, Any]) -> None:
         try:
             self._do(message)
-        except Exception as error:  # the view goes on, whatever a message asks for
+        except BaseException as error:  # a condition may call exit(): the view goes on, whatever a message asks for
             self.notice(answers.told(error), "error")
 
     def _do(self, message: Mapping[str, Any]) -> None:
@@ -326,10 +335,13 @@ class GraphView(LiveView):
             )
 
     def _set_breakpoint(self, message: Mapping[str, Any]) -> None:
-        if message.get("id") is not None:
-            self._clear_breakpoint(message["id"])
-        when = message.get("when")
-        marks.breakpoint(message["pattern"], condition(when, dict), label=when or "", graph=self.graph)
+        pattern, when, old = message["pattern"], message.get("when"), message.get("id")
+        if not isinstance(pattern, str):
+            raise ArgumentError(f"{pattern!r} is no pattern of names", hint="layer1/*, or op:log")
+        test = condition(when, self.names)  # raises, and then the old one is still there
+        if old is not None:
+            self._clear_breakpoint(old)
+        marks.breakpoint(pattern, test, label=when or "", graph=self.graph)
         self._tell_breakpoints()
 
     def _clear_breakpoint(self, number: int) -> None:
@@ -358,4 +370,8 @@ class GraphView(LiveView):
                 "no run was recorded to look into", hint=f"%flow why {node.name} --feed …, or %flow run --trace"
             )
         numbers = {each.name: number for each, number in self._places.items()}
-        self.tell(answers.story(place, node.tensors[0], session, session.trace, numbers))
+        try:
+            self.tell(answers.story(place, node.tensors[0], session, session.trace, numbers))
+        except SessionError as error:  # of large values the trace has only a part
+            hint = f"%flow why {node.name} --feed …, or ask while stepping: %flow debug {node.name}"
+            raise ArgumentError(error.message, hint=hint) from error

@@ -27,11 +27,13 @@ FEW = 8  # steppers that are kept for pages that may come back
 _cells: WeakKeyDictionary[Graph, dict[str, GraphView]] = WeakKeyDictionary()
 _versions: WeakKeyDictionary[Graph, int] = WeakKeyDictionary()  # what the views of a graph know
 _panels: list[Panel] = []  # one, in a kernel
+_names: list[Callable[[], Mapping[str, Any]]] = [dict]  # the user's, one
 _steppers: dict[str, StepperView] = {}  # by the front end's cell: a cell that runs again opens another
 
 
 def install(shell: Any) -> None:
     """Let pages open views of this kernel."""
+    _names[:] = [lambda: shell.user_ns]
     if getattr(shell, "kernel", None) is not None:
         panel = Panel(_graphs, session, lambda: shell.user_ns, _retell)
         _panels[:] = [panel]
@@ -71,7 +73,7 @@ def cell_view(graph: Graph, cell: str, commit: Commit, maker: str | None = None)
         VIEWS.drop(found)
         found = None
     if found is None:
-        found = views[cell] = GraphView(graph, lambda: session(graph), cell)
+        found = views[cell] = GraphView(graph, lambda: session(graph), cell, lambda: _names[0]())
     found.maker = maker or found.maker
     found.commit = commit
     watch_of(graph).join(found)
@@ -97,7 +99,7 @@ def view(cell: str | None = None, graph: Graph | None = None) -> Shown:
         raise ArgumentError(f"there is no cell {cell}", hint=f"cells: {', '.join(filter(None, names)) or 'none yet'}")
     found = views.get(cell or "")
     if found is None:
-        found = views[cell or ""] = GraphView(graph, lambda: session(graph), cell)
+        found = views[cell or ""] = GraphView(graph, lambda: session(graph), cell, lambda: _names[0]())
     watch_of(graph).join(found)
     count = len(graph.owned(cell)) if cell is not None else len(graph.nodes)
     what = f"cell {cell}" if cell is not None else "the graph"

@@ -85,21 +85,21 @@ class Panel:
     def _work(self, message: Mapping[str, Any]) -> None:
         try:
             self._do(message)
-        except Exception as error:  # the panel goes on, whatever a message asks for
+        except BaseException as error:  # the panel goes on, whatever a message asks for
             self._send(PanelRefused(type="refused", text=answers.told(error)))
 
     def _do(self, message: Mapping[str, Any]) -> None:
         kind = message["type"]
         if kind == "break":
-            graph = self._graph(message["graph"])
+            graph, pattern = self._graph(message["graph"]), _pattern(message)
             if message["clear"]:
-                marks.breakpoint(message["pattern"], clear=True, graph=graph)
+                marks.breakpoint(pattern, clear=True, graph=graph)
             else:
                 when = message.get("when")
-                marks.breakpoint(message["pattern"], condition(when, self.names), label=when or "", graph=graph)
+                marks.breakpoint(pattern, condition(when, self.names), label=when or "", graph=graph)
             self.changed(graph)
         elif kind == "watch_values":
-            marks.watch(message["pattern"], clear=message["clear"], graph=self._graph(message["graph"]))
+            marks.watch(_pattern(message), clear=message["clear"], graph=self._graph(message["graph"]))
         elif kind != "refresh":
             return
         now = self._now()
@@ -175,3 +175,10 @@ class Panel:
 
     def _devices(self) -> list[PanelDevice]:
         return [PanelDevice(name=each.name, usable=each.usable, reason=each.reason) for each in device.devices()]
+
+
+def _pattern(message: Mapping[str, Any]) -> str:
+    """The pattern in a message; to the list of marks none would mean all."""
+    if not isinstance(message["pattern"], str):
+        raise ArgumentError(f"{message['pattern']!r} is no pattern of names", hint="layer1/*, or op:log")
+    return str(message["pattern"])

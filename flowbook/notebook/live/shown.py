@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Set
+from collections.abc import Callable
 from threading import Lock, Timer
 from time import monotonic
 from typing import Any
@@ -20,9 +20,9 @@ from flowbook.notebook.live.channels import MIME
 from flowbook.notebook.live.liveview import VIEWS, LiveView
 from flowbook.notebook.live.snapshot import settled
 from flowbook.notebook.live.stepping import StepperView
-from flowbook.notebook.protocol import PROTOCOL, pack
+from flowbook.notebook.protocol import PROTOCOL, Story, pack
 from flowbook.notebook.recording import recording
-from flowbook.notebook.story import set_in, stories
+from flowbook.notebook.story import stories
 from flowbook.runtime.session import Session
 from flowbook.runtime.trace import Trace
 
@@ -47,11 +47,11 @@ def packed(messages: list[Any]) -> str | None:
     return found if len(found) <= MOST else None
 
 
-def kept(trace: Trace, session: Session, title: str, made: Set[str] = frozenset()) -> str | None:
-    """A recording of a run, small enough for a notebook: with fewer elements of each value when it has to be. ``made``:
-    nodes whose values the reader has set."""
+def kept(trace: Trace, session: Session, title: str, tell: Callable[[], list[Story]] | None = None) -> str | None:
+    """A recording of a run, small enough for a notebook: with fewer elements of each value when it has to be. ``tell``
+    gives the stories about it."""
     graph = session.graph
-    told = settled(graph, lambda: stories(trace, graph, session, made)) or []
+    told = settled(graph, tell or (lambda: stories(trace, graph, session))) or []
     for elements in (1024, 64):
         found = packed(recording(trace, graph, title=title, elements=elements, told=told))
         if found is not None:
@@ -108,7 +108,7 @@ class Keeper:
         stepper = self.view.stepper
         if stepper.closed or stepper._busy.locked():
             return
-        found = kept(stepper.trace(), stepper.session, self.view.title, set_in(stepper))
+        found = kept(stepper.trace(), stepper.session, self.view.title, self.view.stories)
         if found is None:
             if not self._told:
                 self._told = True

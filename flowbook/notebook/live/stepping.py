@@ -23,9 +23,10 @@ from flowbook.notebook.live.numbers import Numbers
 from flowbook.notebook.live.points import Points
 from flowbook.notebook.live.snapshot import settled
 from flowbook.notebook.live.spans import Spans
-from flowbook.notebook.protocol import PROTOCOL, Edited, GraphMessage, RunMessage, Value
+from flowbook.notebook.protocol import PROTOCOL, Edited, GraphMessage, RunMessage, Story, Value
 from flowbook.notebook.sampling import value_message
-from flowbook.notebook.story import set_in
+from flowbook.notebook.story import set_in, stories
+from flowbook.runtime.frame import Frame
 from flowbook.runtime.stepper import Stepper
 from flowbook.runtime.summary import summarize
 
@@ -49,8 +50,9 @@ class StepperView(LiveView):
         self._spans = Spans()
         self._told: dict[tuple[int, int], Any] = {}  # the very values that pages have
         self._selected: int | None = None
-        self._undo: list[tuple[int, Any, Any]] = []  # what was set: node, tensor, and what it had (None: its own value)
+        self._undo: list[tuple[Frame, int, str, Any]] = []  # what was set: where, its name, what it had (None: its own)
         self._running = False
+        self._moves = 0
         self._left = False  # all pages that there were are gone
         self._pause = Event()
         self._engine = Engine("flowbook stepper", self._work)
@@ -68,14 +70,24 @@ class StepperView(LiveView):
         """Do what a message says; on the engine's thread."""
         try:
             self._do(message)
-        except Exception as error:  # whatever a user's function raises is for the reader, and the engine goes on
+        except BaseException as error:  # whatever a user's function raises, exit() too: it is for the reader
             self.notice(answers.told(error), "error")
         self._running = False
         if self.channels:
+            self._picture()
+
+    def _picture(self) -> None:
+        """Tell how the run stands. Python may move the stepper meanwhile; after that this is called again."""
+        moves = self._moves
+        try:
             self.refresh()
+        except Exception as error:
+            if moves == self._moves and not self.stepper._busy.locked():
+                self.notice(f"this run could not be shown: {answers.told(error)}", "error")
 
     def _moved(self) -> None:
         """The stepper is somewhere else: tell it soon. Called on whatever thread moved it."""
+        self._moves += 1
         if self._engine.is_this:
             return
         if self.channels:
@@ -114,8 +126,8 @@ class StepperView(LiveView):
             self._why(message["node"])
         elif kind == "export":
             title = self.title or "run"
-            made = set_in(stepper)
-            self.tell(answers.exported(message["kind"], stepper.trace(), stepper.session, title, made))
+            told = self.stories() if message["kind"] == "html" else []
+            self.tell(answers.exported(message["kind"], stepper.trace(), stepper.session, title, told))
 
     # -------------------------------------------------------------------------------------------- moving
 
@@ -224,23 +236,50 @@ class StepperView(LiveView):
         tensor = self._known.tensor(node, output)
         if tensor is None:
             raise ArgumentError("a copy cannot be set", hint="set what it copies")
-        (frame, slot) = self._known.slots(node)[output]
         now = self._value(node, output)
+        frame, slot = self._slot(node, output)
+        if frame.table.maker.get(slot, -1) >= frame.position:  # it had one, before the run went back
+            raise ArgumentError(f"'{tensor.name}' has no value yet", hint="run to it: key r")
         value = new_value(now, message["expression"], message.get("index"), self.names())
         before = dict(self._told)
         had = np.array(now) if slot in frame.pins else None
-        edit = self.stepper.set_value(tensor, value)
-        self._undo.append((node, tensor, had))
+        values = frame.values
+        edit = self.stepper._set_slot(tensor, frame, slot, value)
+        if frame.values is not values:  # else it is what it was
+            self._undo.append((frame, slot, tensor.name, had))
         self._tell_edit(node, edit, before)
 
+    def _slot(self, node: int, output: int) -> tuple[Frame, int]:
+        """Where the value of a node is that can be set."""
+        frame, slot = self._known.slots(node)[output]
+        if slot is None or not any(frame is each for each in self.stepper._walk.frames):
+            name = self._known.infos[node].name
+            raise ArgumentError(f"'{name}' is in a body that is not stepped now", hint="step into it, and set it there")
+        return frame, slot
+
     def _take_back(self) -> None:
+        places = self._places()
+        while self._undo and (id(self._undo[-1][0]), self._undo[-1][1]) not in places:
+            self._undo.pop()  # taken back from Python, or of a body that began anew
         if not self._undo:
             raise ArgumentError("no value was set", hint="choose a node, and change its value in the panel beside")
-        node, tensor, had = self._undo[-1]
+        frame, slot, name, had = self._undo[-1]
+        node, output = places[id(frame), slot]
+        self._slot(node, output)
         before = dict(self._told)
-        edit = self.stepper.reset_value(tensor) if had is None else self.stepper.set_value(tensor, had)
+        stepper = self.stepper
+        edit = stepper._reset_slot(name, frame, slot) if had is None else stepper._set_slot(name, frame, slot, had)
         self._undo.pop()
         self._tell_edit(node, edit, before)
+
+    def _places(self) -> dict[tuple[int, int], tuple[int, int]]:
+        """Node and output of the values that somebody has set, by frame and slot."""
+        return {
+            (id(frame), slot): (node, output)
+            for node in self._known.holders
+            for output, (frame, slot) in enumerate(self._known.slots(node))
+            if slot is not None and slot in frame.pins
+        }
 
     def _tell_edit(self, node: int, edit: Any, before: Mapping[tuple[int, int], Any]) -> None:
         """Say what an edit did: which nodes ran again, how their values changed, and what became of the fetches."""
@@ -281,7 +320,12 @@ class StepperView(LiveView):
             raise ArgumentError(f"'{self._known.infos[node].name}' has no value to ask about")
         numbers = {info.name: place for place, info in reversed(list(enumerate(self._known.infos)))}
         stepper = self.stepper
-        self.tell(answers.story(node, tensor, stepper.session, stepper.trace(), numbers, set_in(stepper)))
+        self.tell(answers.story(node, tensor, stepper.session, stepper._trace(whole=True), numbers, set_in(stepper)))
+
+    def stories(self) -> list[Story]:
+        """Why the values that are not finite are not, for a recording of the run as it stands."""
+        stepper = self.stepper
+        return stories(stepper._trace(whole=True), stepper.session.graph, stepper.session, set_in(stepper))
 
     # -------------------------------------------------------------------------------------------- telling
 
@@ -318,11 +362,10 @@ class StepperView(LiveView):
         self.changed()
 
     def _tell_graph(self) -> None:
-        self._numbers = numbers = Numbers(self.stepper)
-        self._told = {}
-        self._spans = Spans()
+        numbers = Numbers(self.stepper)
         trace, graph = numbers.recorder.trace(), self.stepper.session.graph
         nodes = settled(graph, lambda: describe_trace(trace, graph)) or describe_trace(trace)
+        self._numbers, self._told, self._spans = numbers, {}, Spans()
         self.tell(GraphMessage(type="graph", protocol=PROTOCOL, title=self.title, live=True, nodes=nodes))
         order = [index for index, info in enumerate(numbers.infos) if info.kind == "step"]
         self.tell(RunMessage(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import _thread
 from collections import deque
 from collections.abc import Mapping, Sequence
+from itertools import count
 from threading import Event, Lock
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,8 @@ SOON = 10.0  # seconds
 
 
 class LiveRun:
-    """The observer of one run. ``rich``: it keeps values, too."""
+    """The observer of one run. ``run``: its number among those of the graph that were observed, in whatever session;
+    ``rich``: it keeps values, too."""
 
     def __init__(self, watch: GraphWatch, plan: Plan, run: int, rich: bool) -> None:
         self.watch = watch
@@ -54,6 +56,7 @@ class LiveRun:
         self.given: dict[Tensor, Any] = {}
         self.failure: tuple[int, str] | None = None
         self.over = Event()
+        self.later = False  # there are no threads: it is shown when it is over
 
     def began(self, values: Sequence[Any], seconds: float) -> None:
         self.zero = seconds
@@ -126,7 +129,9 @@ class GraphWatch:
         self.views: list[GraphView] = []
         self.last: LiveRun | None = None  # what pages that open later are shown
         self._joined = -SOON
-        self.active = 0  # runs, and trainings, on their way
+        self._runs = count(1)
+        self._trainings = 0  # on their way
+        self._observed: set[LiveRun] = set()  # runs on their way
         self._engine = Engine("flowbook watch", self._show)
         self._lock = Lock()
         self._next = self._next_rich = 0.0
@@ -177,18 +182,26 @@ class GraphWatch:
             if graph is not None:
                 WATCHES.pop(graph, None)  # until somebody looks
             return None
-        live = LiveRun(self, plan, run, self._wanted or now >= self._next_rich)
-        self._wanted = False
-        self._next = float("inf")  # one at a time; `_show` says when the next may be
-        with self._lock:
-            self.active += 1
-        self._engine.put({"run": live})
-        return live
+        live = LiveRun(self, plan, next(self._runs), self._wanted or now >= self._next_rich)
+        try:
+            self._observed.add(live)
+            self._wanted = False
+            self._next = float("inf")  # one at a time; `_show` says when the next may be
+            live.later = not self._engine.start()
+            if not live.later:
+                self._engine.put({"run": live})
+            return live
+        except BaseException:  # Ctrl-C: there will be no run, and nobody waits for it to be over
+            live.ended()
+            self._next = 0.0
+            raise
 
     def finished(self, live: LiveRun) -> None:
         """An observed run is over."""
-        with self._lock:
-            self.active -= 1
+        if live in self._observed:
+            self._observed.discard(live)
+            if live.later:
+                self._engine.put({"run": live})
 
     def traced(self, trace: Trace) -> None:
         """Show a run that was recorded."""
@@ -213,7 +226,12 @@ class GraphWatch:
     def training(self, change: int) -> None:
         """A loop of runs begins (1) or ends (-1): it can be interrupted."""
         with self._lock:
-            self.active += change
+            self._trainings += change
+
+    @property
+    def active(self) -> int:
+        """How many runs that are observed, and trainings, are on their way."""
+        return self._trainings + len(self._observed)
 
     def interrupt(self) -> bool:
         """What the notebook's interrupt button does, when a run is on its way; returns whether one is."""
