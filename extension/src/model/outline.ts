@@ -28,6 +28,7 @@ export interface Edge {
 }
 
 export interface Outline {
+  tree: ScopeTree;
   boxes: Box[];
   edges: Edge[];
   /** Open scopes with something in them, outer ones first. */
@@ -70,7 +71,7 @@ export function outline(tree: ScopeTree, open: ReadonlySet<Scope>): Outline {
   // In the order of the graph, whatever is open: so a picture changes little when a scope opens.
   boxes.sort((a, b) => (a.members[0] ?? 0) - (b.members[0] ?? 0));
   const edges = findEdges(nodes, place);
-  return { boxes, edges, scopes, place, structure: structure(boxes, edges, scopes) };
+  return { tree, boxes, edges, scopes, place, structure: structure(boxes, edges, scopes) };
 }
 
 export function isBackward(node: GraphNode): boolean {

@@ -49,6 +49,11 @@ export class Scene {
     return new Map(this.store.tree.all.filter((each) => !each.made).map((each) => [each.path, this.open.has(each)]));
   }
 
+  /** Whether what is drawn is of the graph that there is: a new one is there before its layout. */
+  get current(): boolean {
+    return this.canvas.outline === null || this.canvas.outline.tree === this.store.tree;
+  }
+
   /** Across, as one reads, unless the picture is so long that it is larger from top to bottom. It stays that way. */
   private async direction(): Promise<boolean> {
     const { camera } = this.canvas;
@@ -149,7 +154,7 @@ export class Scene {
   }
 
   box(node: number): Box | undefined {
-    return this.canvas.outline?.place[node];
+    return this.current ? this.canvas.outline?.place[node] : undefined;
   }
 
   /** The node that an arrow key leads to from another, or from none. */

@@ -111,7 +111,8 @@ export class View {
     this.canvas.camera.listen((event) => options.alone || event.ctrlKey || this.root.contains(document.activeElement));
     listen(this.root, keysOf(this));
     this.subscribe();
-    const redraw = (): void => [this.timeline, this.training].forEach((each) => each.redraw());
+    // A frame later: JupyterLab hides everything while it changes the theme.
+    const redraw = (): void => void requestAnimationFrame(() => [this.timeline, this.training].forEach((each) => each.redraw()));
     this.ends.push(followTheme(this.root, options.look?.theme ?? "follow", redraw), host.onMessage((message) => this.receive(message)), this.watch());
     this.greet();
   }
@@ -201,7 +202,9 @@ export class View {
   }
 
   private paint(): void {
-    paint(this.canvas, this.store, this.finder.marks);
+    if (this.scene.current) {
+      paint(this.canvas, this.store, this.finder.marks);
+    } // else what is drawn has other nodes, until the layout of the new graph is there
     this.toolbar.update();
     this.timeline.position();
     const entries = legend(this.store).map(([color, text]) => {
