@@ -11,10 +11,10 @@ from tests.browser.test_lab_extension import DEBUG, LOAD, NET, RUN, TRAIN, clean
 from tests.tools.lab import Lab
 
 pytestmark = pytest.mark.browser
-# How many dots of a canvas are drawn.
+# Whether there is anything on a canvas.
 DRAWN = """canvas => {
     const { width, height } = canvas;
-    return width && canvas.getContext('2d').getImageData(0, 0, width, height).data.filter((each, i) => i % 4 === 3 && each).length;
+    return width && canvas.getContext('2d').getImageData(0, 0, width, height).data.some((each) => each);
 }"""
 
 
@@ -45,6 +45,17 @@ def test_cells_that_go_and_come_back(tmp_path: Path) -> None:
         lab.page.locator(".fb-view[data-fb-theme=dark]").first.wait_for()
         lanes = net.locator(".fb-lanes")
         lab.page.wait_for_function(DRAWN, arg=lanes.element_handle())
+        # What has the focus in the panel keeps it when the panel is drawn anew, and what is removed leaves it beside.
+        command(lab, "flowbook:open-panel")
+        field = lab.page.locator(".flowbook-panel input[data-key^=break]").first
+        for pattern in ("op:mean", "op:tanh"):
+            field.fill(pattern)
+            field.press("Enter")
+            lab.page.locator(f".flowbook-panel button[title='Remove breakpoint {pattern}']").wait_for()
+        lab.page.locator(".flowbook-panel button[title='Remove breakpoint op:mean']").press("Enter")
+        lab.page.wait_for_function("document.activeElement.title === 'Remove breakpoint op:tanh'")
+        lab.page.keyboard.press("Enter")
+        lab.page.wait_for_function("document.activeElement.closest('.flowbook-panel [data-key]') !== null")
         # A training that is interrupted says so.
         choose(lab, 3)
         lab._in_page("panel().content.activeCell.model.sharedModel.setSource(argument);", RUN.replace("30", "10000000"))
