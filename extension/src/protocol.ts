@@ -155,6 +155,7 @@ export interface Timing {
 
 /**
  * A training goes on: `done` of `steps`, and curves of its scalars, by name; `null` is not finite.
+ * `stopped`: it ended before its last step.
  */
 export interface Progress {
   type: "progress";
@@ -162,6 +163,7 @@ export interface Progress {
   steps: number;
   seconds: number;
   curves: Record<string, (number | null)[]>;
+  stopped?: boolean;
 }
 
 /**

@@ -89,6 +89,8 @@ def run(
                 raise
         finally:
             watch.training(-1)
+            if done < steps > 1:
+                watch.progress(done, steps, perf_counter() - began, history, stopped=True)
     results = Results(values, history, done, steps)
     reactive.follow(
         results, runner, fetches, lambda: run(fetches, feeds, steps=steps, graph=graph), perf_counter() - began

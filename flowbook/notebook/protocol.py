@@ -177,13 +177,15 @@ class Timing(TypedDict):
 
 
 class Progress(TypedDict):
-    """A training goes on: ``done`` of ``steps``, and curves of its scalars, by name; ``null`` is not finite."""
+    """A training goes on: ``done`` of ``steps``, and curves of its scalars, by name; ``null`` is not finite.
+    ``stopped``: it ended before its last step."""
 
     type: Literal["progress"]
     done: int
     steps: int
     seconds: float
     curves: dict[str, list[float | None]]
+    stopped: NotRequired[bool]
 
 
 # ------------------------------------------------------------------------------------------------ of values

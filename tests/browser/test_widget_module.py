@@ -71,5 +71,11 @@ def test_it_draws_what_the_kernel_tells_and_tells_what_was_clicked() -> None:
         assert page.evaluate("window.end()") == 0
         assert page.evaluate("window.sent") == [{"type": "watch", "visible": False}, {"type": "bye", "page": name}]
         assert page.locator(".fb-view").count() == 0
+        # The kernel is gone, and its comm refuses: no exception, and the view goes as it does else.
+        page.evaluate(RENDER, {"code": assets.widget(), "messages": messages})
+        page.wait_for_selector("[data-fb-ready]")
+        page.evaluate("() => { window.sent.push = () => { throw new Error('Cannot send'); }; }")
+        page.click(".fb-bar button[title^='Step (']")
+        assert page.evaluate("window.end()") == 0
         assert errors == []
         browser.close()

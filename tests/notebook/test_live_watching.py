@@ -201,6 +201,25 @@ def test_times_and_progress_of_a_training(book: Notebook) -> None:
     assert timing["steps"] >= 2 and (timing["median"] > 0).all() and (timing["spread"] >= 0).all()
 
 
+@pytest.mark.parametrize(("stop", "ended"), [(0, {"done": 40}), (30, {"done": 29, "stopped": True})])
+def test_a_training_ends_also_where_nobody_looks(book: Notebook, stop: int, ended: dict[str, Any]) -> None:
+    book("net", NET)
+    page = book.open(book("train", TRAIN))
+    steps = []
+
+    def feeds() -> dict[Any, Any]:
+        steps.append(None)
+        if len(steps) == 20:
+            page.wait_for("progress")
+            page("watch", visible=False)
+        if len(steps) == stop:
+            raise KeyboardInterrupt
+        return {book.names["x"]: X}
+
+    fb.notebook.run({"loss": book.names["loss"]}, feeds, steps=40, graph=book.graph)
+    page.wait(lambda: [m for m in page.messages if m["type"] == "progress" and ended.items() <= m.items()])
+
+
 def test_an_edited_cell_marks_what_changed(book: Notebook) -> None:
     view = book("net", NET)
     other = book("train", TRAIN)
@@ -296,6 +315,8 @@ def test_interrupt_ends_a_training(book: Notebook) -> None:
     thread.join()
     assert began.is_set() and 0 < found.steps < 4000
     assert watch_of(book.graph).active == 0
+    last = page.wait(lambda: next((m for m in page.messages if m["type"] == "progress" and m.get("stopped")), None))
+    assert last["done"] == found.steps and last["steps"] == 4000
     page("interrupt")  # nothing runs: nothing happens
     time.sleep(0.05)
 

@@ -31,7 +31,16 @@ class WidgetHost implements Host {
       this.page = `${Date.now()} ${Math.random()}`;
       return this.greet({ ...message, page: this.page });
     }
-    this.model.send(message.type === "bye" ? { ...message, page: this.page } : message);
+    this.tell(message.type === "bye" ? { ...message, page: this.page } : message);
+  }
+
+  /** A comm of which the kernel is gone, as when a notebook is closed, may refuse to send; nobody would hear it. */
+  private tell(message: unknown): void {
+    try {
+      this.model.send(message);
+    } catch {
+      this.dispose();
+    }
   }
 
   /**
@@ -39,8 +48,8 @@ class WidgetHost implements Host {
    * the greeting is sent until it is answered; the kernel answers it once.
    */
   private greet(message: ToKernel): void {
-    this.model.send(message);
-    this.timer = setInterval(() => (this.heard ? this.dispose() : this.model.send(message)), PATIENCE);
+    this.tell(message);
+    this.timer = setInterval(() => (this.heard ? this.dispose() : this.tell(message)), PATIENCE);
   }
 
   dispose(): void {

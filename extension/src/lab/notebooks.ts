@@ -28,6 +28,7 @@ export class Notebooks implements DocumentRegistry.IWidgetExtension<NotebookPane
     const createRenderer = (): GraphRenderer => new GraphRenderer(notebook.sessionContext, this.settings, connect);
     notebook.content.rendermime.addFactory({ safe: true, mimeTypes: [MIME], createRenderer }, RANK);
     link(notebook, this.settings);
+    keepUndone(notebook);
     return new DisposableDelegate(() => data.dispose());
   }
 
@@ -43,4 +44,21 @@ export class Notebooks implements DocumentRegistry.IWidgetExtension<NotebookPane
       void this.data.get(notebook)?.connect();
     }
   }
+}
+
+/**
+ * JupyterLab tells the kernel with the next cell that runs which cells were deleted, also those that were brought back
+ * since, by undo, or cut and pasted. They are there, and keep what they define.
+ */
+function keepUndone({ content }: NotebookPanel): void {
+  const follow = (): void => {
+    const { model } = content;
+    model?.cells.changed.connect(() => {
+      const there = new Set([...model.cells].map((each) => each.id));
+      const gone = model.deletedCells.filter((each) => !there.has(each));
+      model.deletedCells.splice(0, Infinity, ...gone); // the array itself is what is told
+    });
+  };
+  content.modelChanged.connect(follow);
+  follow();
 }

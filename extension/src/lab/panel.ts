@@ -50,13 +50,21 @@ export class SidePanel extends Widget {
     if (typing instanceof HTMLInputElement && typing.value !== "") {
       return; // drawn again when it was sent
     }
-    const back = typing?.getAttribute("data-key");
+    const back = this.again(document.activeElement);
     const trouble = data?.trouble ? h("div", { class: "flowbook-trouble", role: "alert" }, data.trouble) : null;
     const state = data?.state;
     this.node.replaceChildren(...[trouble, ...(state ? this.parts(state) : [h("p", { class: "flowbook-empty" }, this.nothing())])].filter((each) => each !== null));
-    if (back) {
-      this.node.querySelector<HTMLElement>(`[data-key=${JSON.stringify(back)}]`)?.focus();
-    }
+    back?.()?.focus({ preventScroll: true });
+  }
+
+  /** How to find an element again after the panel is drawn anew: by what it is, else by where it was. */
+  private again(element: Element | null): (() => HTMLElement | undefined) | null {
+    const all = (): HTMLElement[] => [...this.node.querySelectorAll<HTMLElement>("summary, button, input")];
+    const same = (each: Element): boolean => each.tagName === element?.tagName && nameOf(each) === nameOf(element);
+    const before = all();
+    const place = before.findIndex((each) => each === element);
+    const which = before.filter(same).findIndex((each) => each === element);
+    return place < 0 ? null : () => all().filter(same)[which] ?? all().at(Math.min(place, all().length - 1));
   }
 
   private nothing(): string {
@@ -144,10 +152,15 @@ export class SidePanel extends Widget {
     if (!cell) {
       return h("span", { class: "flowbook-name" }, name);
     }
-    const found = button(`Show cell ${cell}`, name, () => this.notebook && void visit(this.notebook, line === undefined ? { cell } : { cell, line }));
+    const found = button(name === cell ? `Show cell ${cell}` : `${name}: show cell ${cell}`, name, () => this.notebook && void visit(this.notebook, line === undefined ? { cell } : { cell, line }));
     found.classList.add("flowbook-name");
     return found;
   }
+}
+
+/** What an element is, whatever the panel shows: numbers in it change. */
+function nameOf(element: Element): string | null {
+  return element.getAttribute("data-key") ?? element.getAttribute("aria-label") ?? (element.firstChild?.textContent || null);
 }
 
 function row(...children: (Node | string | false | null)[]): HTMLElement {

@@ -35,11 +35,12 @@ export class Training {
     if (!progress) {
       return;
     }
-    const { done, steps, seconds, curves } = progress;
-    const over = done >= steps || ended;
+    const { done, steps, seconds, curves, stopped } = progress;
+    const over = done >= steps || stopped || ended;
     const left = done && !over ? ` · ${duration((seconds / done) * (steps - done))} left` : "";
     const speed = seconds > 0 ? ` · ${number(done / seconds, 3)} steps/s` : "";
-    this.text.replaceChildren("step ", h("b", {}, done.toLocaleString("en")), ` of ${steps.toLocaleString("en")}${speed}${left}`);
+    const end = stopped ? " · stopped" : left;
+    this.text.replaceChildren("step ", h("b", {}, done.toLocaleString("en")), ` of ${steps.toLocaleString("en")}${speed}${end}`);
     this.bar.style.width = `${Math.min(100, (100 * done) / Math.max(1, steps))}%`;
     this.track.setAttribute("aria-valuemax", String(steps));
     this.track.setAttribute("aria-valuenow", String(done));

@@ -111,7 +111,8 @@ export class View {
     this.canvas.camera.listen((event) => options.alone || event.ctrlKey || this.root.contains(document.activeElement));
     listen(this.root, keysOf(this));
     this.subscribe();
-    const redraw = (): void => [this.timeline, this.training].forEach((each) => each.redraw());
+    // A frame later: JupyterLab hides everything while it changes the theme.
+    const redraw = (): void => void requestAnimationFrame(() => [this.timeline, this.training].forEach((each) => each.redraw()));
     this.ends.push(followTheme(this.root, options.look?.theme ?? "follow", redraw), host.onMessage((message) => this.receive(message)), this.watch());
     this.greet();
   }

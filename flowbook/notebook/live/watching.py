@@ -23,6 +23,7 @@ from flowbook.errors import FlowError
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Tensor
 from flowbook.notebook.live.engine import Engine
+from flowbook.notebook.protocol import Progress
 from flowbook.runtime.events import FINISHED, READY, RELEASED, RUNNING
 from flowbook.runtime.watch import WATCHES
 
@@ -208,16 +209,21 @@ class GraphWatch:
         if self._visible():
             self._engine.put({"trace": trace})
 
-    def progress(self, done: int, steps: int, seconds: float, history: Mapping[str, list[float]]) -> None:
-        """A training goes on; shown ten times a second, and at its end."""
+    def progress(
+        self, done: int, steps: int, seconds: float, history: Mapping[str, list[float]], *, stopped: bool = False
+    ) -> None:
+        """A training goes on; shown ten times a second, and its end also where nobody looks just then, as a page that
+        is looked at again would show a training that goes on. ``stopped``: it ends before its last step."""
         now = monotonic()
-        if (now - self._progressed < OFTEN and 1 < done < steps) or not self._visible():
+        over = stopped or done == steps
+        if not over and ((now - self._progressed < OFTEN and done > 1) or not self._visible()):
             return
         self._progressed = now
         curves = {name: _curve(values) for name, values in history.items() if len(values) > 1}
-        self._engine.put({"progress": {
-            "type": "progress", "done": done, "steps": steps, "seconds": seconds, "curves": curves,
-        }})  # fmt: skip
+        message = Progress(type="progress", done=done, steps=steps, seconds=seconds, curves=curves)
+        if stopped:
+            message["stopped"] = True
+        self._engine.put({"progress": message, "over": over})
 
     def look(self) -> None:
         """The next run is worth seeing, with values: it is the last one of many."""
@@ -248,7 +254,7 @@ class GraphWatch:
             for view in self._visible():
                 view.show_trace(message["trace"])
         else:
-            for view in self._visible():
+            for view in [each for each in self.views if each.visible or (message["over"] and each.channels)]:
                 view.tell(message["progress"])
 
     def _follow(self, live: LiveRun) -> None:

@@ -3,7 +3,7 @@
 import { DARK, LIGHT, MONO, SANS } from "./tokens";
 
 export const FRAME = `
-.fb-view{${LIGHT}position:relative;display:grid;grid-template:auto minmax(0,1fr) auto/minmax(0,1fr) 336px;height:640px;
+.fb-view{${LIGHT}position:relative;display:grid;grid-template:auto minmax(0,1fr) auto/minmax(0,1fr) min(336px,42%);height:640px;
 overflow:hidden;box-sizing:border-box;background:var(--fb-bg);color:var(--fb-ink);border:1px solid var(--fb-line);
 border-radius:8px;font:12px/1.4 ${SANS};text-align:left;outline:none;-webkit-font-smoothing:antialiased}
 .fb-view[data-fb-theme=dark]{${DARK}color-scheme:dark}
@@ -14,7 +14,7 @@ border-radius:8px;font:12px/1.4 ${SANS};text-align:left;outline:none;-webkit-fon
 {outline:2px solid var(--fb-accent);outline-offset:1px}
 .fb-view ::selection{background:color-mix(in srgb,var(--fb-accent) 30%,transparent)}
 .fb-view.fb-compact{grid-template:31px minmax(0,1fr)/minmax(0,1fr) 0;transition:none}
-.fb-view.fb-compact.fb-choosing{grid-template-columns:minmax(0,1fr) 308px}.fb-view.fb-compact:not(.fb-choosing) .fb-side,
+.fb-view.fb-compact.fb-choosing{grid-template-columns:minmax(0,1fr) min(308px,42%)}.fb-view.fb-compact:not(.fb-choosing) .fb-side,
 .fb-view.fb-compact .fb-below,.fb-view.fb-compact .fb-run{display:none}
 .fb-view.fb-compact .fb-mini{width:104px;height:60px;right:8px;bottom:8px}
 .fb-view.fb-compact .fb-bar{background:var(--fb-bg);border-color:transparent;padding:0 6px 0 4px}
@@ -58,7 +58,7 @@ border:1px solid var(--fb-bad);border-radius:9px;box-shadow:0 10px 30px #0003;pa
 .fb-dots{display:flex;gap:5px}.fb-view .fb-dot-of{width:8px;height:8px;border-radius:50%;background:var(--fb-line2)}
 .fb-view .fb-dot-of[aria-current]{background:var(--fb-bad)}
 .fb-below{grid-column:1/3;display:flex;border-top:1px solid var(--fb-line);background:var(--fb-bg1);min-width:0}
-.fb-below>.fb-time{flex:1 1 0}.fb-training{flex:none;width:336px;border-left:1px solid var(--fb-line);padding:7px 14px 9px;display:flex;
+.fb-below>.fb-time{flex:1 1 0}.fb-training{flex:none;width:min(336px,42%);border-left:1px solid var(--fb-line);padding:7px 14px 9px;display:flex;
 flex-direction:column;gap:5px;min-height:96px}.fb-training header{display:flex;gap:8px;align-items:center;color:var(--fb-ink2);font-size:11px;
 font-variant-numeric:tabular-nums}.fb-training header b{color:var(--fb-ink)}.fb-training header button{margin-left:auto;color:var(--fb-bad)}
 .fb-training header .fb-icon{display:block}.fb-track{height:4px;border-radius:2px;background:var(--fb-line);overflow:hidden;flex:none}

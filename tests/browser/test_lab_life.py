@@ -1,0 +1,72 @@
+"""What becomes of views while a notebook is worked on: cells that go and come back, trainings that end, themes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.browser.test_lab import write_notebook
+from tests.browser.test_lab_extension import DEBUG, LOAD, NET, RUN, TRAIN, clean, command, view
+from tests.tools.lab import Lab
+
+pytestmark = pytest.mark.browser
+# Whether there is anything on a canvas.
+DRAWN = """canvas => {
+    const { width, height } = canvas;
+    return width && canvas.getContext('2d').getImageData(0, 0, width, height).data.some((each) => each);
+}"""
+
+
+def choose(lab: Lab, cell: int) -> None:
+    lab._in_page("Object.assign(panel().content, { activeCellIndex: argument, mode: 'command' });", cell)
+
+
+def test_cells_that_go_and_come_back(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path / "life.ipynb", [LOAD, NET, TRAIN, RUN, DEBUG])
+    with Lab(path, timeout=90) as lab:
+        lab.hide_sidebar()
+        lab.run_all()
+        # Deleted and brought back, a cell keeps its nodes, and a stepper goes on.
+        for cell in (4, 1):
+            choose(lab, cell)
+            command(lab, "notebook:delete-cell")
+            command(lab, "notebook:undo-cell-action")
+        lab.run_cell(3, RUN.replace("30", "40"))
+        stepper = view(lab, 4)
+        stepper.locator(".fb-bar button[title^='Step (']:not([disabled])").click()
+        stepper.locator(".fb-status").filter(has_text="1 of ").wait_for()
+        net = view(lab, 1)
+        net.scroll_into_view_if_needed()
+        net.locator(".fb-card").filter(has_text="loss").wait_for()
+        clean(lab)
+        # Another theme: the timeline is drawn again.
+        lab._in_page("await window.jupyterapp.commands.execute('apputils:change-theme', {theme: 'JupyterLab Dark'});")
+        lab.page.locator(".fb-view[data-fb-theme=dark]").first.wait_for()
+        lanes = net.locator(".fb-lanes")
+        lab.page.wait_for_function(DRAWN, arg=lanes.element_handle())
+        # What has the focus in the panel keeps it when the panel is drawn anew, and what is removed leaves it beside.
+        command(lab, "flowbook:open-panel")
+        field = lab.page.locator(".flowbook-panel input[data-key^=break]").first
+        for pattern in ("op:mean", "op:tanh"):
+            field.fill(pattern)
+            field.press("Enter")
+            lab.page.locator(f".flowbook-panel button[title='Remove breakpoint {pattern}']").wait_for()
+        lab.page.locator(".flowbook-panel button[title='Remove breakpoint op:mean']").press("Enter")
+        lab.page.wait_for_function("document.activeElement.title === 'Remove breakpoint op:tanh'")
+        lab.page.keyboard.press("Enter")
+        lab.page.wait_for_function("document.activeElement.closest('.flowbook-panel [data-key]') !== null")
+        # A training that is interrupted says so.
+        choose(lab, 3)
+        lab._in_page("panel().content.activeCell.model.sharedModel.setSource(argument);", RUN.replace("30", "10000000"))
+        lab._in_page("void window.jupyterapp.commands.execute('notebook:run-cell');")
+        training = net.locator(".fb-training")
+        training.filter(has_text="of 10,000,000").locator("button").click()
+        training.filter(has_text="stopped").wait_for()
+        assert training.locator("button").is_hidden()
+        # Deleted for good, it takes its nodes with it, and those that read them say so.
+        choose(lab, 1)
+        command(lab, "notebook:delete-cell")
+        lab.run_cell(2, "1 + 1")  # TRAIN has the place of NET
+        view(lab, 1).locator(".fb-changes").filter(has_text="stale").wait_for()
+        clean(lab)
