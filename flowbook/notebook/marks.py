@@ -100,6 +100,16 @@ def breakpoint(
     return Text("breakpoints:\n" + table(rows, indent="  ") if rows else "no breakpoints")
 
 
+def remove(mark: Mark, graph: Graph) -> None:
+    """Take back this breakpoint, and no other on the same nodes."""
+    found = marks(graph)
+    found.breaks = [each for each in found.breaks if each is not mark]
+    stepper = found.stepper()
+    for point in stepper.breakpoints if stepper is not None else ():
+        if (point.pattern, point.when) == (mark.pattern, mark.when):
+            point.remove()
+
+
 def watch(pattern: str | None = None, *, clear: bool = False, graph: Graph | None = None) -> Text:
     """Show the values of nodes that match ``pattern`` with each run that computes them.
 

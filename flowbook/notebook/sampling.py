@@ -136,7 +136,7 @@ def _short(summary: Summary, measured: Statistics) -> str:
     if math.prod(summary.shape) == 0:
         return "empty"
     if measured.minimum is None:
-        return "nan" if measured.nans else "inf"
+        return "nan" if measured.nans else "-inf" if (summary.array < 0).all() else "inf"
     low, high = (f"{each + 0.0:.2g}" for each in (measured.minimum, measured.maximum or 0.0))
     text = low if low == high else f"{low} … {high}"
     bad = [f"{count} {name}" for count, name in ((measured.nans, "nan"), (measured.infs, "inf")) if count]

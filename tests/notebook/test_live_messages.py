@@ -382,3 +382,13 @@ def test_runs_are_seen_without_threads() -> None:
     session.run("loss", {"x": X})
     assert page.status["mode"] == "done" and page.status["position"] == page.status["count"] > 0
     assert page.value("loss") is not None and page.notices() == []
+
+
+@pytest.mark.parametrize(("number", "text"), [(-np.inf, "-inf"), (np.inf, "inf"), (np.nan, "nan")])
+def test_what_is_nowhere_finite_says_how(number: float, text: str) -> None:
+    with fb.Graph().as_default() as graph:
+        x = fb.placeholder((2,), name="x")
+        y = fb.identity(x, name="y")
+    page = StrictPage(StepperView(fb.Session(graph).debug(y, {x: [number, number]})))
+    page("step")
+    assert page.value("y")["text"] == text

@@ -520,6 +520,25 @@ def test_conditions_know_the_users_names_and_a_wrong_one_changes_nothing(book: N
     assert stepper.run().op == "tanh"
 
 
+def test_one_of_several_breakpoints_is_cleared(book: Notebook) -> None:
+    """Also when another page has cleared one just before, and when two are on the same nodes."""
+    book("net", NET)
+    page = book.open(GraphView(book.graph, lambda: book.session))
+    stepper = book.session.debug(book.names["h"], {book.names["x"]: X})
+    marks.follow(stepper, book.graph)
+    for when in (None, "nan", "inf"):
+        page("set_breakpoint", pattern="h", when=when)
+    page.wait(lambda: len(page.messages[-1].get("breakpoints", ())) == 3)
+    first, second, _ = page.messages[-1]["breakpoints"]
+    page("clear_breakpoint", id=first["id"])
+    page("clear_breakpoint", id=second["id"])
+    page("clear_breakpoint", id=second["id"])
+    page.wait(lambda: page.notices())
+    assert page.notices() == ["this breakpoint is not there any more"]
+    assert [each.when for each in marks.marks(book.graph).breaks] == ["inf"]
+    assert [each.when for each in stepper.breakpoints] == ["inf"]
+
+
 def test_a_view_that_closes_while_a_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     class Closing(dict):  # type: ignore[type-arg]
         def __contains__(self, graph: object) -> bool:

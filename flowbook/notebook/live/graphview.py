@@ -57,6 +57,7 @@ class GraphView(LiveView):
         self._selected: int | None = None
         self._values: dict[tuple[int, int], Any] = {}
         self._events = 0
+        self._marks: list[marks.Mark] = []  # by number, from 1; also those that are gone
         self._engine = Engine("flowbook view", self._work)
 
     # -------------------------------------------------------------------------------------------- the graph
@@ -146,12 +147,12 @@ class GraphView(LiveView):
             type="breakpoints",
             breakpoints=[
                 Breakpoint(
-                    id=number,
+                    id=self._id(mark),
                     pattern=mark.pattern,
                     when=mark.label or None,
                     nodes=[place for place, each in enumerate(entries) if mark.matches(each["name"], each["op"])],
                 )
-                for number, mark in enumerate(found, 1)
+                for mark in found
             ],
         )
         known = self.memory.latest("breakpoints")
@@ -345,10 +346,19 @@ class GraphView(LiveView):
         self._tell_breakpoints()
 
     def _clear_breakpoint(self, number: int) -> None:
-        found = marks.marks(self.graph).breaks
-        if 0 < number <= len(found):
-            marks.breakpoint(found[number - 1].pattern, clear=True, graph=self.graph)
+        mark = next((each for each in marks.marks(self.graph).breaks if self._id(each) == number), None)
+        if mark is None:
+            raise ArgumentError("this breakpoint is not there any more")
+        marks.remove(mark, self.graph)
         self._tell_breakpoints()
+
+    def _id(self, mark: marks.Mark) -> int:
+        """Always the same number for a breakpoint, whatever others come and go: another page may mean it just now."""
+        place = next((place for place, each in enumerate(self._marks) if each is mark), None)
+        if place is None:
+            place = len(self._marks)
+            self._marks.append(mark)
+        return place + 1
 
     def _node(self, place: int) -> Node:
         return next(node for node, each in self._places.items() if each == place)

@@ -121,7 +121,7 @@ class LiveView:
     def _send(self, channel: Channel, message: Mapping[str, Any], buffers: list[bytes]) -> None:
         try:
             channel.send(message, buffers)
-        except Exception:  # its page is gone, and nothing that runs should suffer from that
+        except BaseException:  # its page is gone, and nothing that runs should suffer from that
             self.leave(channel)
 
     def notice(self, text: str, level: str = "info") -> None:

@@ -112,7 +112,7 @@ class Panel:
             for channel in list(self.channels):
                 try:
                     channel.send(message, [])
-                except Exception:  # its page is gone
+                except BaseException:  # its page is gone
                     self.leave(channel)
 
     # -------------------------------------------------------------------------------------------- what there is
