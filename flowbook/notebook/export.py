@@ -14,7 +14,7 @@ from hashlib import sha256
 from html import escape
 from typing import Any
 
-from flowbook.errors import FileError, SessionError
+from flowbook.errors import ArgumentError, FileError, SessionError
 from flowbook.graph.container import path_name
 from flowbook.graph.graph import Graph
 from flowbook.notebook import assets
@@ -110,6 +110,9 @@ def _trace(source: Session | Trace | Stepper, graph: Graph | None) -> tuple[Trac
         return source, graph
     if isinstance(source, Stepper):
         return source.trace(), graph or source.session.graph
+    if not isinstance(source, Session):
+        hint = 'export("run.html", session); a session after run(..., trace=True), a trace or a stepper'
+        raise ArgumentError(f"a run to export is wanted, not {type(source).__name__}", hint=hint)
     if source.trace is None:
         raise SessionError("there is no traced run to export", hint="run it with trace=True, or %flow run --trace")
     return source.trace, graph or source.graph

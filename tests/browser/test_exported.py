@@ -186,7 +186,7 @@ def test_the_keyboard_alone(view: Page) -> None:
     view.press("Escape")
     assert view.page.evaluate("document.activeElement.className") == "fb-view"
     view.press("Home", "Space")
-    view.page.wait_for_timeout(700)
+    view.page.wait_for_function("() => Number(document.querySelector('.fb-scrub input').value) > 0")
     view.press("Space")
     assert 0 < int(view.page.locator(".fb-scrub input").input_value()) < 134, "it played, and paused"
     names = view.page.evaluate("[...document.querySelectorAll('.fb-view button')].filter((e) => !e.ariaLabel).length")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flowbook.notebook.live.channels import MIME
 from tests.browser.test_lab import write_notebook
 from tests.tools.lab import Lab
 
@@ -147,7 +148,7 @@ def test_a_reopened_notebook_plays_without_its_kernel(tmp_path: Path) -> None:
         stepper.locator(".fb-status").filter(has_text="1 of ").wait_for()
         command(lab, "flowbook:stop")
         stepper.locator(".fb-status").filter(has_text="finished").wait_for()
-        lab.page.wait_for_timeout(2500)  # then the run is kept
+        lab.wait_until_kept(2, MIME)
         command(lab, "docmanager:save")
         lab._in_page("await panel().sessionContext.session.kernel.restart();")
         lab.page.locator(".fb-notice").filter(has_text="The kernel was restarted").first.wait_for()

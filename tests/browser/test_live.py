@@ -109,6 +109,18 @@ def pictures(lab: Lab, view: int) -> list[str]:
     return found
 
 
+def steady(lab: Lab, view: int) -> list[str]:
+    """The same, when nothing is on its way any more."""
+    before = None
+    for _ in range(50):
+        now = pictures(lab, view)
+        if now == before:
+            return now
+        before = now
+        lab.page.wait_for_timeout(250)
+    raise AssertionError("the picture changes all the time")
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_graph_follows_runs_and_a_step_back_restores_the_picture(tmp_path: Path, theme: str) -> None:
     cells = [CELLS[0], CELLS[1], "%flow view net", CELLS[2], CELLS[3]]
@@ -134,20 +146,17 @@ def test_the_graph_follows_runs_and_a_step_back_restores_the_picture(tmp_path: P
         stepper.scroll_into_view_if_needed()
         status = stepper.locator(".fb-status")
         stepper.locator(".fb-card").nth(2).wait_for()
-        page.wait_for_timeout(300)  # the edges' texts, too
-        seen = [pictures(lab, 1)]
+        seen = [steady(lab, 1)]
         for position in range(1, 6):
             stepper.locator(".fb-bar button[title^='Step (']").click()
             status.filter(has_text=f"{position} of ").wait_for()
-            page.wait_for_timeout(150)
-            seen.append(pictures(lab, 1))
+            seen.append(steady(lab, 1))
         assert all(a != b for a, b in pairwise(seen))
         page.screenshot(path=SHOTS / f"lab-stepper-{theme}.png")
         for position in range(4, -1, -1):
             stepper.locator(".fb-bar button[title^='Step back']").click()
             status.filter(has_text=f"{position} of ").wait_for()
-            page.wait_for_timeout(150)
-            assert pictures(lab, 1) == seen[position]
+            assert steady(lab, 1) == seen[position]
         assert lab.errors == []
 
 
@@ -158,7 +167,7 @@ def test_a_reopened_notebook_and_a_restarted_kernel(tmp_path: Path) -> None:
     with Lab(path, timeout=60, extension=False) as lab:
         lab.run_all()
         lab.page.locator(".fb-view .fb-bar button[title^='Step (']:not([disabled])").wait_for()
-        lab.page.wait_for_timeout(2500)  # then the run is kept
+        lab.wait_until_kept(3, MIME)
         lab._in_page("await window.jupyterapp.commands.execute('docmanager:save');")
         lab._in_page("await panel().sessionContext.session.kernel.restart();")
         lab.page.locator(".fb-notice").filter(has_text="The kernel was restarted").wait_for()

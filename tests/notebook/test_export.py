@@ -229,3 +229,11 @@ def test_a_value_that_was_set_is_the_cause(tmp_path: Path) -> None:
     fb.notebook.export(tmp_path / "run.html", stepper)
     found = messages(tmp_path / "run.html")
     assert told(found) == [["n2", "n1", "n0"]] and "you set this value" in found[-1]["chapters"][-1]["text"]
+
+
+def test_path_and_run_in_the_wrong_order_are_named(tmp_path: Path) -> None:
+    with fb.Graph().as_default():
+        session = fb.Session()
+        session.run(fb.constant(1.0) + 1.0, trace=True)
+    with pytest.raises(FlowError, match="a run to export is wanted, not str"):
+        fb.notebook.export(session.trace, str(tmp_path / "run.html"))  # type: ignore[arg-type]

@@ -312,6 +312,23 @@ class Lab:
             [cell, source],
         )
 
+    def wait_until_kept(self, cell: int, mime: str) -> None:
+        """Until the output of a code cell holds a recording of its run."""
+        found = self._in_page(
+            """
+            const end = Date.now() + argument[2];
+            while (Date.now() < end) {
+                const outputs = panel().content.widgets[argument[0]].model.outputs.toJSON();
+                if (outputs.some(each => each.metadata?.[argument[1]]?.recording)) return true;
+                await sleep(100);
+            }
+            return false;
+            """,
+            [cell, mime, self.timeout * 1000],
+        )
+        if not found:
+            raise TimeoutError(f"no recording was kept\n{self.report()}")
+
     def report(self) -> str:
         """What there is to know when something did not happen in time."""
         page = self._in_page(
