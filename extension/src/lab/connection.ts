@@ -15,6 +15,9 @@ const TARGET = "flowbook-graph";
 /** Milliseconds to wait for the thread of the comms, and for a kernel. */
 const PATIENCE = 3000;
 
+/** What is said when a kernel is gone. */
+export const ENDED = "The kernel was restarted or shut down.";
+
 export type Received = (message: unknown, buffers: readonly DataView[]) => void;
 
 /** What newer versions of JupyterLab's comms have. */
@@ -70,6 +73,7 @@ export class KernelHost implements Host {
     private readonly kernel: Kernel.IKernelConnection,
     view: string,
     elements: number,
+    private readonly gone: () => void,
   ) {
     this.opened = new Promise((decide) => (this.decide = decide));
     kernel.statusChanged.connect(this.follow, this);
@@ -134,7 +138,8 @@ export class KernelHost implements Host {
     this.decide(false);
     if (!this.over) {
       this.over = true;
-      this.tell({ type: "notice", level: "ended", text: "The kernel was restarted or shut down. Run the cell again." });
+      this.tell({ type: "notice", level: "ended", text: `${ENDED} Run the cell again.` });
+      this.gone();
     }
   }
 }

@@ -35,7 +35,7 @@ export class Notebooks implements DocumentRegistry.IWidgetExtension<NotebookPane
   /** Another notebook is in front, or none. */
   follow(notebook: NotebookPanel | null): void {
     this.current = notebook;
-    this.panel.show_(notebook, (notebook && this.data.get(notebook)) ?? null);
+    this.panel.showNotebook(notebook, (notebook && this.data.get(notebook)) ?? null);
   }
 
   /** A cell was run: perhaps one that loads flowbook. */

@@ -25,7 +25,7 @@ export class SidePanel extends Widget {
   }
 
   /** Another notebook is in front. */
-  show_(notebook: NotebookPanel | null, data: PanelData | null): void {
+  showNotebook(notebook: NotebookPanel | null, data: PanelData | null): void {
     this.data?.watch(false);
     this.notebook = notebook;
     this.data = data;

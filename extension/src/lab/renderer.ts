@@ -9,9 +9,10 @@ import { Widget } from "@lumino/widgets";
 import { type Packed, unpackBase64, unzip } from "../codec";
 import type { Host } from "../host";
 import { Player } from "../player";
+import type { ToView } from "../protocol";
 import { h } from "../view/dom";
 import type { View } from "../view/view";
-import { KernelHost, kernelOf } from "./connection";
+import { ENDED, KernelHost, kernelOf } from "./connection";
 import { load } from "./engine";
 import type { Settings } from "./settings";
 
@@ -71,7 +72,7 @@ export class GraphRenderer extends Widget implements IRenderMime.IRenderer {
     if (!kernel || round !== this.round) {
       return false;
     }
-    const host = new KernelHost(kernel, this.known.view!, this.settings.elements);
+    const host = new KernelHost(kernel, this.known.view!, this.settings.elements, () => void this.outlive(round));
     this.host = host;
     if ((await host.opened) && round === this.round) {
       await this.draw(host, round);
@@ -82,13 +83,23 @@ export class GraphRenderer extends Widget implements IRenderMime.IRenderer {
     return false;
   }
 
-  private async replay(round: number): Promise<void> {
+  /** The kernel of a live view is gone: a run that was kept still plays. */
+  private async outlive(round: number): Promise<void> {
+    if (this.drawn && this.known.recording !== undefined && round === this.round) {
+      this.clear();
+      const text = `${ENDED} This is the run as it was kept; run the cell again to go on from here.`;
+      await this.replay(round, { type: "notice", level: "info", text });
+    }
+  }
+
+  private async replay(round: number, ...more: ToView[]): Promise<void> {
     const { recording } = this.known;
     if (recording === undefined) {
       return;
     }
     try {
-      const messages = (JSON.parse(await unzip(recording)) as Packed[]).map(unpackBase64);
+      const packed = JSON.parse(await unzip(recording)) as Packed[];
+      const messages = [...packed.map(unpackBase64), ...more];
       await this.draw(new Player(messages), round);
     } catch (error) {
       const text = `The run that was kept with this output cannot be read: ${String(error)}`;
