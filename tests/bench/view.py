@@ -68,7 +68,12 @@ def main() -> None:
     if reason := lab.missing():
         print(f"not measured: {reason}")
         return
-    print(f"the view is {len(assets.page().encode()) / 1e6:.2f} MB")
+    extension = Path(__file__).parents[2] / "extension" / "labextension" / "static"
+    sizes = sorted((path.stat().st_size for path in extension.glob("*.js")), reverse=True)
+    print(
+        f"in an exported page the view is {len(assets.page().encode()) / 1e6:.2f} MB; JupyterLab's extension is "
+        f"{sum(sizes) / 1e6:.2f} MB, {sum(sizes[2:]) / 1e6:.2f} of it without the view and the layout"
+    )
     with tempfile.TemporaryDirectory() as folder:
         for size in SIZES:
             path = Path(folder) / f"{size}.html"

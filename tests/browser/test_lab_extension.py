@@ -277,3 +277,43 @@ def test_a_trace_file_opens_without_a_kernel(tmp_path: Path) -> None:
         lab._in_page(opened, "broken.flowtrace")
         lab.page.locator(".flowbook-file [role=alert]").filter(has_text="cannot be shown").wait_for()
         assert lab.errors == []
+
+
+def test_a_breakpoint_on_nan_its_story_and_an_edit(tmp_path: Path) -> None:
+    surprise = """%%flow --name surprise --quiet
+scores = fb.placeholder((4,))
+shares = scores / fb.sum(scores)
+logs = fb.log(shares)
+weighted = shares * logs
+total = -fb.sum(weighted)"""
+    path = write_notebook(tmp_path / "nan.ipynb", [LOAD, surprise, "d = %flow debug total --feed scores=[3,1,0,0]"])
+    with Lab(path, timeout=90) as lab:
+        lab.run_all()
+        page, found = lab.page, view(lab, 2)
+        command(lab, "flowbook:open-panel")
+        fields = page.locator(".flowbook-panel input[data-key^=break]")
+        fields.first.fill("*")
+        fields.nth(1).fill("nan")
+        fields.nth(1).press("Enter")
+        found.locator(".fb-card.fb-stop").first.wait_for()
+        found.locator(f"{STEP}:not([disabled])").wait_for()
+        found.focus()
+        page.keyboard.press("F9")
+        found.locator(".fb-status").filter(has_text="4 of 6").wait_for()
+        weighted = found.locator('.fb-card[aria-label^="weighted,"]')
+        found.locator('.fb-card.fb-bad-value[aria-label^="weighted,"]').wait_for()
+        weighted.click()
+        found.get_by_text("why?", exact=True).click()
+        found.locator(".fb-story").filter(has_text="0").wait_for()
+        shot(lab, "extension-story")
+        page.keyboard.press("Escape")
+        found.locator('.fb-card[aria-label^="shares,"]').click()
+        found.locator(".fb-edit input").fill("maximum(x, 0.01)")
+        page.keyboard.press("Enter")
+        found.locator(".fb-edited:not([hidden])").filter(has_text="2 of").wait_for()
+        glowing = found.locator(".fb-card.fb-glow")
+        names = {each.get_attribute("aria-label").split(",")[0] for each in glowing.all()}
+        assert {"logs", "weighted"} <= names <= {"shares", "logs", "weighted"}
+        assert found.locator(".fb-card.fb-bad-value").count() == 0
+        shot(lab, "extension-edit")
+        clean(lab)
