@@ -315,5 +315,6 @@ total = -fb.sum(weighted)"""
         names = {each.get_attribute("aria-label").split(",")[0] for each in glowing.all()}
         assert {"logs", "weighted"} <= names <= {"shares", "logs", "weighted"}
         assert found.locator(".fb-card.fb-bad-value").count() == 0
+        assert found.locator(".fb-story").is_hidden()  # it was of the values before
         shot(lab, "extension-edit")
         clean(lab)

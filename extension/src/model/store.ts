@@ -119,6 +119,8 @@ export class Store {
       case "edited":
         this.edited = message;
         this.parts.clear();
+        this.story = null; // it was of the values before
+        this.tell("story");
         return this.tell("values");
       case "progress":
         this.progress = message;
