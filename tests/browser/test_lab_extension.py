@@ -148,7 +148,7 @@ def test_a_reopened_notebook_plays_without_its_kernel(tmp_path: Path) -> None:
         stepper.locator(".fb-status").filter(has_text="1 of ").wait_for()
         command(lab, "flowbook:stop")
         stepper.locator(".fb-status").filter(has_text="finished").wait_for()
-        lab.wait_until_kept(2, MIME)
+        lab.wait_until_kept(2, MIME, 5)
         command(lab, "docmanager:save")
         lab._in_page("await panel().sessionContext.session.kernel.restart();")
         stepper.locator(".fb-notice").filter(has_text="This is the run as it was kept").wait_for()

@@ -167,7 +167,7 @@ def test_a_reopened_notebook_and_a_restarted_kernel(tmp_path: Path) -> None:
     with Lab(path, timeout=60, extension=False) as lab:
         lab.run_all()
         lab.page.locator(".fb-view .fb-bar button[title^='Step (']:not([disabled])").wait_for()
-        lab.wait_until_kept(3, MIME)
+        lab.wait_until_kept(3, MIME, 0)
         lab._in_page("await window.jupyterapp.commands.execute('docmanager:save');")
         lab._in_page("await panel().sessionContext.session.kernel.restart();")
         lab.page.locator(".fb-notice").filter(has_text="The kernel was restarted").wait_for()

@@ -11,6 +11,8 @@ home, settings and runtime folders, so that a person's JupyterLab is neither rea
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import os
 import secrets
@@ -26,6 +28,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
+
+from flowbook.notebook.protocol import STATES
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -312,22 +316,16 @@ class Lab:
             [cell, source],
         )
 
-    def wait_until_kept(self, cell: int, mime: str) -> None:
-        """Until the output of a code cell holds a recording of its run."""
-        found = self._in_page(
-            """
-            const end = Date.now() + argument[2];
-            while (Date.now() < end) {
-                const outputs = panel().content.widgets[argument[0]].model.outputs.toJSON();
-                if (outputs.some(each => each.metadata?.[argument[1]]?.recording)) return true;
-                await sleep(100);
-            }
-            return false;
-            """,
-            [cell, mime, self.timeout * 1000],
-        )
-        if not found:
-            raise TimeoutError(f"no recording was kept\n{self.report()}")
+    def wait_until_kept(self, cell: int, mime: str, steps: int) -> None:
+        """Until the output of a code cell holds a recording in which so many nodes have run."""
+        end = time.monotonic() + self.timeout
+        while time.monotonic() < end:
+            for output in self.outputs()[cell]["outputs"]:
+                recording = output.get("metadata", {}).get(mime, {}).get("recording")
+                if recording is not None and _finished(recording) == steps:
+                    return
+            time.sleep(0.2)
+        raise TimeoutError(f"no recording of {steps} nodes was kept\n{self.report()}")
 
     def report(self) -> str:
         """What there is to know when something did not happen in time."""
@@ -435,3 +433,12 @@ class Lab:
             self.page.screenshot(path=str(path))
             paths.append(path)
         return paths
+
+
+def _finished(recording: str) -> int:
+    """How many nodes have run in a recording that a notebook keeps."""
+    for each in json.loads(gzip.decompress(base64.b64decode(recording))):
+        if each["message"]["type"] == "events":
+            states = base64.b64decode(each["buffers"][each["message"]["state"]["at"]])
+            return states.count(STATES.index("finished"))
+    return 0
