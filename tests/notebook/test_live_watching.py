@@ -20,6 +20,7 @@ from flowbook.notebook.live.graphview import GraphView
 from flowbook.notebook.live.liveview import MOST, VIEWS, LiveView, Views
 from flowbook.notebook.live.snapshot import settled
 from flowbook.notebook.live.watching import quartiles, watch_of
+from flowbook.notebook.protocol import PROTOCOL
 from flowbook.runtime.watch import WATCHES
 from tests.notebook.live_page import Page
 
@@ -604,3 +605,29 @@ def test_a_forked_process_is_not_watched(book: Notebook) -> None:
                 os._exit(status)
     assert os.waitpid(child, 0)[1] == 0
     assert book.graph in WATCHES
+
+
+def test_variables_and_constants_have_values_before_any_run_is_seen(book: Notebook) -> None:
+    view = book("data", "c = fb.constant([1.0, 2.0])\nv = fb.Variable([3.0, 4.0])\nunused = fb.Variable(5.0)")
+    book.session.initialize(["v"])
+    page = book.open(view)
+    page.wait(lambda: len(page.values) == 2)
+    found = {
+        page.graph["nodes"][node]["name"]: value["sample"]["data"].tolist() for (node, _), value in page.values.items()
+    }
+    assert found == {"c": [1.0, 2.0], "v": [3.0, 4.0]}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sent"), [(None, 4096), (100, 100), (9000, 9000), (1, 64), (10**9, 10_000), ("x", 4096)]
+)
+def test_a_page_says_how_many_elements_of_a_chosen_value_it_wants(book: Notebook, wanted: Any, sent: int) -> None:
+    view = book("data", "c = fb.constant(np.arange(10_000, dtype='float32'))")
+    page = Page(view, hello=False)
+    page("hello", protocol=PROTOCOL, **({} if wanted is None else {"elements": wanted}))
+    page.wait_for("values")
+    count = len(page.messages)
+    page("select", node=0)
+    page.wait(lambda: any(each["type"] == "values" for each in page.messages[count:]))
+    size = page.values[0, 0]["sample"]["data"].size
+    assert sent / 2 < size <= sent  # every n-th element, so that there are no more than that
