@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from threading import Lock
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from flowbook.runtime.stepper import Stepper
 
 _sessions: dict[Graph, Session] = {}
+_asking = Lock()  # views ask for the session, too, each on a thread of its own
 Feeds = Mapping[Any, Any] | Callable[[], Mapping[Any, Any]] | None
 
 
@@ -39,10 +41,11 @@ def session(graph: Graph | None = None) -> Session:
     True
     """
     graph = graph if graph is not None else get_default_graph()
-    found = _sessions.get(graph)
-    if found is None or found.closed:
-        found = _sessions[graph] = Session(graph)
-    return found
+    with _asking:
+        found = _sessions.get(graph)
+        if found is None or found.closed:
+            found = _sessions[graph] = Session(graph)
+        return found
 
 
 def run(

@@ -18,6 +18,19 @@ DRAWN = """canvas => {
 }"""
 
 
+# Of the comms that pages open, the kernel never hears of the first, and loses what the third has to say.
+LOSE = """import comm
+manager = comm.get_comm_manager()
+heard, opened = [], manager.targets["flowbook-graph"]
+def lossy(line, message):
+    heard.append((line, message))
+    if len(heard) == 1:
+        manager.unregister_comm(line)
+    elif len(heard) != 3:
+        opened(line, message)
+manager.targets["flowbook-graph"] = lossy"""
+
+
 def choose(lab: Lab, cell: int) -> None:
     lab._in_page("Object.assign(panel().content, { activeCellIndex: argument, mode: 'command' });", cell)
 
@@ -69,4 +82,14 @@ def test_cells_that_go_and_come_back(tmp_path: Path) -> None:
         command(lab, "notebook:delete-cell")
         lab.run_cell(2, "1 + 1")  # TRAIN has the place of NET
         view(lab, 1).locator(".fb-changes").filter(has_text="stale").wait_for()
+        clean(lab)
+
+
+def test_what_is_lost_on_the_way_to_the_kernel_is_said_again(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path / "lost.ipynb", [f"{LOAD}\n{LOSE}", NET])
+    with Lab(path, timeout=90) as lab:
+        lab.run_all()
+        view(lab, 1).locator(".fb-card").filter(has_text="loss").wait_for()
+        lab.run_cell(0, "len(heard)")
+        lab.page.locator(".jp-OutputArea-executeResult").filter(has_text="4").wait_for()
         clean(lab)

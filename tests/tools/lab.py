@@ -58,6 +58,17 @@ def missing() -> str | None:
             return f"needs the Python package {module}"
     return None if browser_path() else f"needs a browser: none of {', '.join(BROWSERS)} is on the PATH"
 
+# What a kernel tells of its views, and what its threads are doing.
+_KERNEL = """
+import sys as _sys, threading as _threading, traceback as _traceback
+from flowbook.notebook.live.liveview import VIEWS as _VIEWS
+for _view in _VIEWS._views.values():
+    print(_view.id, type(_view).__name__, list(_view.channels.values()), len(_view._greeted), _view.memory.graph is not None)
+for _thread in _threading.enumerate():
+    print("thread", _thread.name)
+    print("".join(_traceback.format_stack(_sys._current_frames().get(_thread.ident))[-4:]))
+"""
+
 
 class Lab:
     """A JupyterLab server and a browser page that shows one notebook."""
@@ -112,6 +123,11 @@ class Lab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None and self.page is not None:
+            try:
+                print(self.report(), file=sys.stderr)
+            except Exception as trouble:
+                print(f"the page says no more: {trouble}", file=sys.stderr)
         self.close()
 
     def _start_server(self) -> tuple[str, str]:
@@ -328,19 +344,29 @@ class Lab:
         raise TimeoutError(f"no recording of {steps} nodes was kept\n{self.report()}")
 
     def report(self) -> str:
-        """What there is to know when something did not happen in time."""
+        """What there is to know when something did not happen in time: of the page, the kernel, and the server."""
         page = self._in_page(
             """
             const kernel = panel()?.sessionContext.session?.kernel;
-            return {
+            const texts = name => [...document.querySelectorAll(name)].map(node => node.innerText);
+            let said = '';
+            const asked = kernel?.requestExecute({code: argument, silent: false, store_history: false});
+            if (asked) {
+                asked.onIOPub = message => { said += message.content.text ?? message.content.traceback ?? ''; };
+                await Promise.race([asked.done.catch(() => null), sleep(5000)]);
+            }
+            return [said, {
                 kernel: [kernel?.connectionStatus, kernel?.status],
-                prompts: [...document.querySelectorAll('.jp-InputPrompt')].map(node => node.innerText),
-                dialogs: [...document.querySelectorAll('.jp-Dialog')].map(node => node.innerText),
-            };
-            """
+                prompts: texts('.jp-InputPrompt'),
+                dialogs: texts('.jp-Dialog'),
+                outputs: texts('.jp-OutputArea-output').map(text => text.slice(0, 1000)),
+                views: [...document.querySelectorAll('.flowbook-output')].map(node => node.innerHTML.slice(0, 300)),
+            }];
+            """,
+            _KERNEL,
         )
         log = self._log.read_text(errors="replace")[-4000:]
-        return "\n".join([json.dumps(page), *self.errors, "server log:", log])
+        return "\n".join([json.dumps(page[1], indent=1), *self.errors, "kernel:", page[0], "server log:", log])
 
     def hide_sidebar(self) -> None:
         self._in_page("if (!window.jupyterapp.shell.leftCollapsed) window.jupyterapp.shell.collapseLeft();")

@@ -12,8 +12,10 @@ import type { Host } from "../host";
 import { PROTOCOL, type ToKernel, type ToView } from "../protocol";
 
 const TARGET = "flowbook-graph";
-/** Milliseconds to wait for the thread of the comms, and for a kernel. */
-const PATIENCE = 3000;
+/** Milliseconds to wait for what mostly takes none: the thread of the comms, a kernel's first answer. */
+export const PATIENCE = 3000;
+/** Milliseconds until a kernel that has not answered is asked again; twice as many each time. */
+const AGAIN = 5000;
 
 /** What is said when a kernel is gone. */
 export const ENDED = "The kernel was restarted or shut down.";
@@ -25,36 +27,99 @@ interface OnSubshell {
   subshellStarted?: Promise<void>;
 }
 
-/** One comm: what it receives, and when it ends. */
-export class Line {
-  private constructor(
-    private readonly kernel: Kernel.IKernelConnection,
-    private readonly comm: Kernel.IComm,
-  ) {}
+/** What is said when a line is opened: what it is for, and what comes first, if anything. */
+export interface Greeting {
+  open: JSONValue;
+  first?: JSONValue;
+}
 
-  static async open(kernel: Kernel.IKernelConnection, data: JSONValue, received: Received, ended: () => void): Promise<Line> {
-    await kernel.info;
-    const comm = kernel.createComm(TARGET);
-    comm.onMsg = ({ content, buffers }: KernelMessage.ICommMsgMsg): void =>
-      received(content.data, (buffers ?? []).map((each) => (each instanceof DataView ? each : view(each))));
-    comm.onClose = (): void => ended();
-    if (kernel.supportsSubshells) {
-      await within(PATIENCE, (comm as OnSubshell).subshellStarted);
-    }
-    comm.open(data);
-    return new Line(kernel, comm);
+/**
+ * A way to the kernel: a comm, and another one in its place while the kernel says nothing, as on a busy machine what
+ * is sent may be lost. The kernel says something to whatever is opened: a message, or that it is closed.
+ */
+export class Line {
+  private comm: Kernel.IComm | null = null;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private answered = false;
+  private over = false;
+
+  constructor(
+    private readonly kernel: Kernel.IKernelConnection,
+    private readonly greeting: Greeting,
+    private readonly received: Received,
+    private readonly ended: () => void,
+  ) {
+    this.open(AGAIN);
   }
 
   send(message: JSONValue): void {
-    if (!this.comm.isDisposed && !this.kernel.isDisposed) {
+    if (this.comm && !this.comm.isDisposed && !this.kernel.isDisposed) {
       this.comm.send(message);
     }
   }
 
   close(): void {
-    if (!this.comm.isDisposed && !this.kernel.isDisposed) {
-      this.comm.onClose = (): void => undefined;
-      this.comm.close();
+    this.over = true;
+    clearTimeout(this.timer);
+    this.drop(this.comm);
+    this.comm = null;
+  }
+
+  private open(patience: number): void {
+    this.reach(patience).catch(() => this.end());
+  }
+
+  private async reach(patience: number): Promise<void> {
+    await this.kernel.info;
+    const comm = this.kernel.createComm(TARGET);
+    if (this.kernel.supportsSubshells) {
+      const started = Promise.resolve((comm as OnSubshell).subshellStarted);
+      await Promise.race([after(PATIENCE), started.catch(() => undefined)]);
+    }
+    if (this.over) {
+      comm.dispose();
+      return;
+    }
+    comm.onMsg = ({ content, buffers }: KernelMessage.ICommMsgMsg): void => {
+      this.answered = true;
+      this.received(content.data, (buffers ?? []).map((each) => (each instanceof DataView ? each : view(each))));
+    };
+    comm.onClose = (): void => {
+      // JupyterLab disposes of it; a second time would count against the thread that all comms share.
+      this.comm = null;
+      this.end();
+    };
+    comm.open(this.greeting.open);
+    this.drop(this.comm); // only now, so that there is always one of them
+    this.comm = comm;
+    this.greeting.first === undefined || comm.send(this.greeting.first);
+    this.wait(patience);
+  }
+
+  private wait(patience: number): void {
+    this.timer = setTimeout(() => {
+      if (this.answered || this.over || this.kernel.isDisposed) {
+        return;
+      }
+      const { connectionStatus, status, supportsSubshells } = this.kernel;
+      // A kernel without a thread for comms answers when its cell is done.
+      const able = connectionStatus === "connected" && (status !== "busy" || supportsSubshells);
+      able ? this.open(2 * patience) : this.wait(patience);
+    }, patience);
+  }
+
+  private drop(comm: Kernel.IComm | null): void {
+    if (comm && !comm.isDisposed && !this.kernel.isDisposed) {
+      comm.onClose = (): void => undefined;
+      comm.onMsg = (): void => undefined;
+      comm.close();
+    }
+  }
+
+  private end(): void {
+    if (!this.over) {
+      this.close();
+      this.ended();
     }
   }
 }
@@ -62,7 +127,7 @@ export class Line {
 /** A view's host: `opened` says whether the kernel knows the view. */
 export class KernelHost implements Host {
   readonly opened: Promise<boolean>;
-  private line: Line | null = null;
+  private readonly line: Line;
   private told: ToView[] = [];
   private listener: ((message: ToView) => void) | null = null;
   private decide!: (known: boolean) => void;
@@ -79,13 +144,8 @@ export class KernelHost implements Host {
     kernel.statusChanged.connect(this.follow, this);
     kernel.disposed.connect(this.end, this);
     const received: Received = (message, buffers) => this.receive(message, buffers);
-    Line.open(kernel, { view }, received, () => this.end()).then(
-      (line) => {
-        this.line = line;
-        this.over ? line.close() : line.send({ type: "hello", protocol: PROTOCOL, elements } as JSONValue);
-      },
-      () => this.end(),
-    );
+    const first = { type: "hello", protocol: PROTOCOL, elements } as JSONValue;
+    this.line = new Line(kernel, { open: { view }, first }, received, () => this.end());
   }
 
   send(message: ToKernel): void {
@@ -93,7 +153,7 @@ export class KernelHost implements Host {
       this.greeted = true; // it was said before there was a view
       this.told.splice(0).forEach((each) => this.listener?.(each));
     } else {
-      this.line?.send(message as unknown as JSONValue);
+      this.line.send(message as unknown as JSONValue);
     }
   }
 
@@ -107,7 +167,7 @@ export class KernelHost implements Host {
     this.decide(false);
     this.kernel.statusChanged.disconnect(this.follow, this);
     this.kernel.disposed.disconnect(this.end, this);
-    this.line?.close();
+    this.line.close();
   }
 
   private receive(message: unknown, buffers: readonly DataView[]): void {
@@ -144,15 +204,15 @@ export class KernelHost implements Host {
   }
 }
 
-/** The kernel of a notebook, once it has one; `null` when there is none, or none yet. */
+/** The kernel of a notebook, once it is decided which one that is; `null` when it has none. */
 export async function kernelOf(session: ISessionContext): Promise<Kernel.IKernelConnection | null> {
-  await within(PATIENCE, session.ready);
+  await session.ready;
   return session.session?.kernel ?? null;
 }
 
-async function within(time: number, done: Promise<unknown> | undefined): Promise<void> {
-  const late = new Promise((resolve) => setTimeout(resolve, time));
-  await Promise.race([late, Promise.resolve(done).catch(() => undefined)]);
+/** Some milliseconds later. */
+export function after(time: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, time));
 }
 
 function view(bytes: ArrayBuffer | ArrayBufferView): DataView {

@@ -39,11 +39,8 @@ export class PanelData {
     }
     const answered = new Promise<boolean>((answer) => (this.answer = answer));
     const received = (message: unknown): void => this.receive(message as ToPanel);
-    const ended = (): void => this.forget();
-    this.line = await Line.open(kernel, { panel: true }, received, ended).catch(() => null);
-    if (!this.line) {
-      this.forget();
-    }
+    const ended = (): void => this.forget(); // it has no flowbook
+    this.line = new Line(kernel, { open: { panel: true } }, received, ended);
     return answered;
   }
 
@@ -92,6 +89,7 @@ export class PanelData {
   /** The kernel is another one, or has no flowbook. */
   private forget(): void {
     this.answer(false);
+    this.line?.close();
     this.known = this.line = this.state = null;
     this.trouble = "";
     this.changed();

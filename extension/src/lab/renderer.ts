@@ -12,7 +12,7 @@ import { Player } from "../player";
 import type { ToView } from "../protocol";
 import { h } from "../view/dom";
 import type { View } from "../view/view";
-import { ENDED, KernelHost, kernelOf } from "./connection";
+import { after, ENDED, KernelHost, kernelOf, PATIENCE } from "./connection";
 import { load } from "./engine";
 import type { Settings } from "./settings";
 
@@ -27,6 +27,8 @@ export class GraphRenderer extends Widget implements IRenderMime.IRenderer {
   private known: Metadata = {};
   private host: KernelHost | null = null;
   private drawn: View | null = null;
+  /** Whether the kernel has answered. */
+  private alive = false;
   private round = 0;
 
   constructor(
@@ -48,7 +50,9 @@ export class GraphRenderer extends Widget implements IRenderMime.IRenderer {
     this.clear();
     const round = (this.round += 1);
     this.node.replaceChildren(picture(model));
-    if (!(await this.live(round)) && round === this.round) {
+    // While a kernel takes its time, what was kept is there to look at.
+    const live = await Promise.race([this.live(round), after(PATIENCE)]);
+    if (live !== true && round === this.round && !this.alive) {
       await this.replay(round);
     }
   }
@@ -63,6 +67,7 @@ export class GraphRenderer extends Widget implements IRenderMime.IRenderer {
     this.drawn?.dispose();
     this.host?.dispose();
     this.drawn = this.host = null;
+    this.alive = false;
   }
 
   /** Show the view of the kernel; `false` when there is none. */
@@ -75,6 +80,7 @@ export class GraphRenderer extends Widget implements IRenderMime.IRenderer {
     const host = new KernelHost(kernel, this.known.view!, this.settings.elements, () => void this.outlive(round));
     this.host = host;
     if ((await host.opened) && round === this.round) {
+      this.alive = true;
       await this.draw(host, round);
       return true;
     }
@@ -109,8 +115,9 @@ export class GraphRenderer extends Widget implements IRenderMime.IRenderer {
 
   private async draw(host: Host, round: number): Promise<void> {
     const draw = await load();
-    if (round === this.round) {
+    if (round === this.round && this.alive === (host === this.host)) {
       const home = h("div");
+      this.drawn?.dispose();
       this.node.replaceChildren(home);
       this.drawn = draw(home, host, this.settings);
     }

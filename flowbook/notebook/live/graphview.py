@@ -51,6 +51,7 @@ class GraphView(LiveView):
         self.watch = watch_of(graph)
         self.commit: Commit | None = None  # of the cell, the last time: what to mark
         self.maker: str | None = None  # the front end's id of the cell
+        self.missed = False  # whether it could not be seen, as a cell was changing it
         self._retired = False
         self._places: dict[Node, int] = {}
         self._numbers: tuple[Plan | None, Any] = (None, None)  # of the plan seen last: for each step its node's number
@@ -96,8 +97,9 @@ class GraphView(LiveView):
         if self._retired:
             return
         taken = snapshot(self.graph, self.cell, self.session(), whole=self.whole)
+        self.missed = taken is None
         if taken is None:
-            return  # a cell is changing it, and `update` comes after that
+            return  # `update` comes after the cell
         with self.lock:
             self._places = taken.places
             title = self.cell or "graph"

@@ -149,25 +149,29 @@ class Views:
 
     def __init__(self) -> None:
         self._views: OrderedDict[str, LiveView] = OrderedDict()
+        self._lock = RLock()  # pages ask on threads of their own
 
     def add(self, view: LiveView) -> None:
         """Keep a view, so that pages find it; one that nobody looks at goes when there are too many."""
-        self._views[view.id] = view
-        if len(self._views) > MOST:
-            gone = next((each for each in self._views.values() if not each.channels), None)
-            if gone is not None:
-                del self._views[gone.id]
+        with self._lock:
+            self._views[view.id] = view
+            if len(self._views) > MOST:
+                gone = next((each for each in self._views.values() if not each.channels), None)
+                if gone is not None:
+                    del self._views[gone.id]
 
     def find(self, view: str) -> LiveView | None:
         """The view of this id, or ``None``."""
-        found = self._views.get(view)
-        if found is not None:
-            self._views.move_to_end(view)
-        return found
+        with self._lock:
+            found = self._views.get(view)
+            if found is not None:
+                self._views.move_to_end(view)
+            return found
 
     def drop(self, view: LiveView) -> None:
         """Forget a view."""
-        self._views.pop(view.id, None)
+        with self._lock:
+            self._views.pop(view.id, None)
 
 
 VIEWS = Views()

@@ -109,9 +109,10 @@ def view(cell: str | None = None, graph: Graph | None = None) -> Shown:
 def follow() -> None:
     """A cell is done: tell the views that are open, where it changed their graph, and the panel."""
     for graph, views in list(_cells.items()):
-        if _versions.get(graph) != graph.version:
-            _versions[graph] = graph.version
-            for view in views.values():
+        changed = _versions.get(graph) != graph.version
+        _versions[graph] = graph.version
+        for view in views.values():
+            if changed or view.missed:
                 view.update()
         _retell(graph)
     for panel in _panels:
