@@ -5,11 +5,17 @@ import { Line } from "../src/lab/connection";
 /** A kernel that notes what it is sent; a test answers, or does not. */
 class Kernels {
   readonly comms: Comm[] = [];
-  readonly info = Promise.resolve();
+  info: Promise<unknown> = Promise.resolve();
+  asked = 0;
   readonly isDisposed = false;
   connectionStatus = "connected";
   status = "idle";
   supportsSubshells = true;
+
+  requestKernelInfo(): Promise<unknown> {
+    this.asked += 1;
+    return this.asked < 2 ? new Promise(() => undefined) : Promise.resolve();
+  }
 
   createComm(): Comm {
     const made = new Comm();
@@ -107,6 +113,15 @@ describe("a line to the kernel", () => {
     Object.assign(kernel, { status: "idle", connectionStatus: "connected" });
     await pass(5);
     expect(kernel.comms.length).toBe(2);
+  });
+
+  it("asks a kernel what it is when nobody knows, until it says so", async () => {
+    kernel.info = new Promise(() => undefined);
+    line();
+    await pass(8);
+    expect([kernel.asked, kernel.comms.length]).toEqual([1, 0]);
+    await pass(2);
+    expect([kernel.asked, kernel.comms.length]).toEqual([2, 1]);
   });
 
   it("does not wait for ever for a thread of the comms", async () => {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +31,28 @@ def lossy(line, message):
     elif len(heard) != 3:
         opened(line, message)
 manager.targets["flowbook-graph"] = lossy"""
+
+
+def lose_information(page: Any) -> None:
+    """What the kernel says of itself is lost when the page asks the first time, as now and then while a kernel starts."""
+    asked = []
+
+    def connect(socket: Any) -> None:
+        server = socket.connect_to_server()
+
+        def ask(message: Any) -> None:
+            if b"kernel_info_request" in message:
+                asked.append(message)
+            server.send(message)
+
+        def answer(message: Any) -> None:
+            if b"kernel_info_request" not in message or len(asked) > 1:
+                socket.send(message)
+
+        socket.on_message(ask)
+        server.on_message(answer)
+
+    page.route_web_socket(re.compile(r".*/channels.*"), connect)
 
 
 def choose(lab: Lab, cell: int) -> None:
@@ -92,4 +116,12 @@ def test_what_is_lost_on_the_way_to_the_kernel_is_said_again(tmp_path: Path) -> 
         view(lab, 1).locator(".fb-card").filter(has_text="loss").wait_for()
         lab.run_cell(0, "len(heard)")
         lab.page.locator(".jp-OutputArea-executeResult").filter(has_text="4").wait_for()
+        clean(lab)
+
+
+def test_a_kernel_that_nobody_knows_is_asked_what_it_is(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path / "unknown.ipynb", [LOAD, NET])
+    with Lab(path, timeout=90, prepare=lose_information) as lab:
+        lab.run_all()
+        view(lab, 1).locator(".fb-card").filter(has_text="loss").wait_for()
         clean(lab)

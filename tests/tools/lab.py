@@ -12,6 +12,7 @@ home, settings and runtime folders, so that a person's JupyterLab is neither rea
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
 import os
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from types import TracebackType
@@ -58,15 +59,19 @@ def missing() -> str | None:
             return f"needs the Python package {module}"
     return None if browser_path() else f"needs a browser: none of {', '.join(BROWSERS)} is on the PATH"
 
-# What a kernel tells of its views, and what its threads are doing.
+
+# What a kernel tells of its views, if it answers.
 _KERNEL = """
-import sys as _sys, threading as _threading, traceback as _traceback
 from flowbook.notebook.live.liveview import VIEWS as _VIEWS
 for _view in _VIEWS._views.values():
-    print(_view.id, type(_view).__name__, list(_view.channels.values()), len(_view._greeted), _view.memory.graph is not None)
-for _thread in _threading.enumerate():
-    print("thread", _thread.name)
-    print("".join(_traceback.format_stack(_sys._current_frames().get(_thread.ident))[-4:]))
+    print(type(_view).__name__, list(_view.channels.values()), len(_view._greeted), _view.memory.graph is not None)
+"""
+# And what its threads are doing, also if it does not.
+_STACKS = """
+import faulthandler as _faulthandler, os as _os, signal as _signal
+_stacks = open(_os.path.join({folder!r}, f"stacks-{{_os.getpid()}}.txt"), "w")
+if hasattr(_faulthandler, "register"):
+    _faulthandler.register(_signal.SIGUSR1, file=_stacks, all_threads=True)
 """
 
 
@@ -85,15 +90,17 @@ class Lab:
         app: str = "lab",
         extension: bool = True,
         settings: Mapping[str, dict[str, object]] | None = None,
+        prepare: Callable[[Any], None] = lambda page: None,
     ) -> None:
         """``app``: "lab", or "notebook" for Notebook 7; ``extension``: with flowbook's own, else widgets show views;
-        ``settings``: of an extension, by "package/plugin"."""
+        ``settings``: of an extension, by "package/plugin"; ``prepare``: is given the page before it opens anything."""
         self.notebook = notebook.resolve()
         self.timeout = timeout
         self.errors: list[str] = []
         self._app = app
         self._extension = extension
         self._settings = dict(settings or {})
+        self._prepare = prepare
         self._theme = theme
         self._windowing = windowing
         self._viewport = {"width": width, "height": height}
@@ -146,6 +153,9 @@ class Lab:
             path = self._folder / folder
             path.mkdir(mode=0o700)
             environment[name] = str(path)
+        startup = self._folder / "ipython" / "profile_default" / "startup"
+        startup.mkdir(parents=True)
+        (startup / "stacks.py").write_text(_STACKS.format(folder=str(self._folder)))
         environment["JUPYTER_TOKEN"] = token  # not on the command line, which others can read
         environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
         dark = "Dark" if self._theme == "dark" else "Light"
@@ -220,6 +230,7 @@ class Lab:
         self.page.set_default_timeout(self.timeout * 1000)
         self.page.on("pageerror", lambda error: self.errors.append(f"exception: {error}"))
         self.page.on("console", self._on_console)
+        self._prepare(self.page)
 
     def _on_console(self, message: Any) -> None:
         if message.type == "warning" and message.text.startswith("flowbook:"):
@@ -270,7 +281,7 @@ class Lab:
         # stays "unknown" for good: after a while ask all the same, and then over a new connection.
         state = self._in_page(
             """
-            const begin = Date.now(), end = begin + argument;
+            const begin = Date.now(), end = begin + argument[0];
             let patience = begin + 15000;
             while (Date.now() < end) {
                 const found = panel();
@@ -287,7 +298,12 @@ class Lab:
                         const asked = kernel.requestExecute({code: '', silent: true, store_history: false});
                         const answer = asked.done.then(() => 'ready', error => 'refused: ' + error);
                         const result = await Promise.race([answer, sleep(5000)]);
-                        if (result === 'ready') return result;
+                        if (result === 'ready') {
+                            // Without it JupyterLab's own widgets wait for ever; flowbook's extension asks again itself.
+                            const asks = argument[1] || await Promise.race([kernel.info, sleep(5000)]);
+                            if (!asks) await Promise.race([kernel.requestKernelInfo(), sleep(5000)]);
+                            return result;
+                        }
                         asked.dispose();
                         console.warn('flowbook: the kernel did not answer: ' + (result ?? 'no reply in 5 s'));
                     }
@@ -296,7 +312,7 @@ class Lab:
             }
             return 'no kernel in time';
             """,
-            self.timeout * 1000,
+            [self.timeout * 1000, self._extension],
         )
         if state != "ready":
             raise TimeoutError(f"{state}\n{self.report()}")
@@ -356,7 +372,8 @@ class Lab:
                 await Promise.race([asked.done.catch(() => null), sleep(5000)]);
             }
             return [said, {
-                kernel: [kernel?.connectionStatus, kernel?.status],
+                kernel: [kernel?.connectionStatus, kernel?.status, `${kernel?._pendingMessages?.length} to be sent`],
+                information: await Promise.race([kernel?.info, sleep(1000)]) ? 'there' : 'not there',
                 prompts: texts('.jp-InputPrompt'),
                 dialogs: texts('.jp-Dialog'),
                 outputs: texts('.jp-OutputArea-output').map(text => text.slice(0, 1000)),
@@ -366,7 +383,17 @@ class Lab:
             _KERNEL,
         )
         log = self._log.read_text(errors="replace")[-4000:]
-        return "\n".join([json.dumps(page[1], indent=1), *self.errors, "kernel:", page[0], "server log:", log])
+        said = ["kernel:", page[0], *self._stacks(), "server log:", log]
+        return "\n".join([json.dumps(page[1], indent=1), *self.errors, *said])
+
+    def _stacks(self) -> list[str]:
+        """What the threads of each kernel are doing, where the system has signals for that."""
+        found = list(self._folder.glob("stacks-*.txt"))
+        for each in found:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(each.stem.removeprefix("stacks-")), signal.SIGUSR1)
+        time.sleep(0.5 if found else 0)
+        return [text for each in found if (text := each.read_text())]
 
     def hide_sidebar(self) -> None:
         self._in_page("if (!window.jupyterapp.shell.leftCollapsed) window.jupyterapp.shell.collapseLeft();")

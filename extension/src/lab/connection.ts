@@ -70,7 +70,10 @@ export class Line {
   }
 
   private async reach(patience: number): Promise<void> {
-    await this.kernel.info;
+    await this.known();
+    if (this.over) {
+      return;
+    }
     const comm = this.kernel.createComm(TARGET);
     if (this.kernel.supportsSubshells) {
       const started = Promise.resolve((comm as OnSubshell).subshellStarted);
@@ -94,6 +97,17 @@ export class Line {
     this.comm = comm;
     this.greeting.first === undefined || comm.send(this.greeting.first);
     this.wait(patience);
+  }
+
+  /** JupyterLab asks a kernel once what it is, and where that is lost on the way, as on a busy machine, never knows. */
+  private async known(): Promise<void> {
+    let asked: Promise<unknown> = this.kernel.info;
+    for (let patience = PATIENCE; !(await Promise.race([asked.then(() => true, () => after(patience)), after(patience)])); patience *= 2) {
+      if (this.over || this.kernel.isDisposed) {
+        return;
+      }
+      asked = Promise.race([this.kernel.info, this.kernel.requestKernelInfo()]);
+    }
   }
 
   private wait(patience: number): void {
