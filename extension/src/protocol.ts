@@ -128,7 +128,8 @@ export interface Iteration {
  * The states of these nodes now; with `all`, every other node is waiting. Sent for steps both ways.
  *
  * `next`: the node that runs next. `position`: nodes done, `count`: of how many. `mode`: what the run does.
- * `iterations`: of the loops that have begun; an outer one before those in it.
+ * `iterations`: of the loops that have begun; an outer one before those in it. `missed`: so many runs came after
+ * this one, and were not watched.
  */
 export interface States {
   type: "states";
@@ -140,6 +141,7 @@ export interface States {
   count: number;
   next?: number;
   iterations?: Iteration[];
+  missed?: number;
 }
 
 /**

@@ -1,6 +1,6 @@
 import type { GraphNode } from "../src/protocol";
 import { describe, expect, it } from "vitest";
-import { number, shape } from "../src/model/format";
+import { earlierRun, number, shape } from "../src/model/format";
 import { outline } from "../src/model/outline";
 import { children, CROWD, ScopeTree } from "../src/model/scopes";
 import { reach, search } from "../src/model/search";
@@ -95,6 +95,20 @@ describe("the store", () => {
     expect(store.notices).toEqual([]);
     store.receive({ ...more, first: 90, node: Int32Array.of(2), state: Uint8Array.of(4), seconds: Float64Array.of(7) });
     expect(store.notices.map((each) => each.level)).toEqual(["warning"]);
+  });
+
+  it("knows that a run is an earlier one until it is told of another", () => {
+    const store = new Store();
+    recording().forEach((each) => store.receive(each));
+    const nothing = { node: new Int32Array(), state: new Uint8Array() };
+    const status = { type: "states", ...nothing, all: false, mode: "done", position: 5, count: 5 } as const;
+    const says: string[] = [];
+    for (const each of [{ ...status, missed: 1 }, { ...status, missed: 1200 }, status]) {
+      store.receive(each);
+      says.push(earlierRun(store.status.missed));
+    }
+    expect(says).toEqual(["an earlier run: 1 later one not watched", "an earlier run: 1,200 later ones not watched", ""]);
+    expect([...store.state]).toEqual([0, 4, 3, 3, 3, 3]);
   });
 
   it("refuses a graph of another version, and says so", () => {

@@ -68,6 +68,7 @@ class FrontEnd:
         self.running.append(cell)
         on_building(cell.begin)
         reactive.enter(cell_id)
+        opening.begin()
 
     def after_cell(self, result: Any) -> None:
         """IPython's ``post_run_cell``: end the cell's transaction, and drop what it does not define any more."""

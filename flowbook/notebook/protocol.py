@@ -152,7 +152,8 @@ class States(TypedDict):
     """The states of these nodes now; with ``all``, every other node is waiting. Sent for steps both ways.
 
     ``next``: the node that runs next. ``position``: nodes done, ``count``: of how many. ``mode``: what the run does.
-    ``iterations``: of the loops that have begun; an outer one before those in it.
+    ``iterations``: of the loops that have begun; an outer one before those in it. ``missed``: so many runs came after
+    this one, and were not watched.
     """
 
     type: Literal["states"]
@@ -164,6 +165,7 @@ class States(TypedDict):
     count: int
     next: NotRequired[int]
     iterations: NotRequired[list[Iteration]]
+    missed: NotRequired[int]
 
 
 class Timing(TypedDict):

@@ -1,4 +1,4 @@
-"""Who watches the runs of a graph, whichever session they are of: a view that somebody sees, while somebody does."""
+"""Who watches the runs of a graph, whichever session they are of: its views, from the first one that is displayed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Watch(Protocol):
         """A run that was recorded anyway has ended."""
 
 
-# Empty while nobody looks, and in a forked process, where no page is and the threads of the views are not.
+# Empty until a view is displayed, and in a forked process, where no page is and the threads of the views are not.
 WATCHES: WeakKeyDictionary[Graph, Watch] = WeakKeyDictionary()
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=WATCHES.clear)

@@ -56,7 +56,7 @@ def test_views_cells_and_the_panel(tmp_path: Path, theme: str) -> None:
         lab.run_all()
         page = lab.page
         net, stepper = view(lab, 1), view(lab, 4)
-        net.scroll_into_view_if_needed()  # a run that nobody can see is not watched
+        net.scroll_into_view_if_needed()  # nothing is told where nobody can see it
         lab.run_cell(3, RUN)
         net.locator(".fb-finished, .fb-released").first.wait_for()
         assert page.locator(".flowbook-picture").count() == 0

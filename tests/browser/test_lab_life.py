@@ -34,7 +34,7 @@ manager.targets["flowbook-graph"] = lossy"""
 
 
 def lose_information(page: Any) -> None:
-    """What the kernel says of itself is lost when the page asks the first time, as now and then while a kernel starts."""
+    """What the kernel is, is lost the first time that the page asks, as now and then while a kernel starts."""
     asked = []
 
     def connect(socket: Any) -> None:

@@ -135,7 +135,7 @@ def test_the_graph_follows_runs_and_a_step_back_restores_the_picture(tmp_path: P
         graph, stepper = page.locator(".fb-view").nth(0), page.locator(".fb-view").nth(1)
         stepper.locator(".fb-bar button[title^='Step (']:not([disabled])").wait_for()
         graph.locator(".fb-card").first.wait_for()
-        graph.scroll_into_view_if_needed()  # a run that nobody can see is not watched
+        graph.scroll_into_view_if_needed()  # nothing is told where nobody can see it
         lab.run_cell(5, "%flow run loss train --feed x=data --feed labels=target --steps 300")
         graph.locator(".fb-finished, .fb-released").first.wait_for()
         assert lab.failures() == [] and lab.errors == []

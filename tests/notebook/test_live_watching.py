@@ -112,20 +112,22 @@ def test_every_session_of_the_graph_is_seen(book: Notebook) -> None:
     page.wait(lambda: page.value("h"))
 
 
-def test_nobody_looks_nothing_is_watched(book: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_page_nothing_is_watched(book: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "SOON", 0.0)
     view = book("net", NET)
-    page = book.open(view)
-    page("watch", visible=False)
     plan = book.session.plan([book.names["h"]], {book.names["x"]: X})
     assert WATCHES[book.graph].begin(plan, 1) is None and book.graph not in WATCHES
-    page("watch", visible=True)
-    page.wait(lambda: view.visible)
+    page = book.open(view)
     live = WATCHES[book.graph].begin(plan, 1)
     assert live is not None
     live.ended()
     view.leave(page)
-    assert book.graph not in WATCHES and view.memory.graph is None
+    assert view.memory.graph is None
+    watch = watch_of(book.graph)
+    watch._next = 0.0
+    assert watch.begin(plan, 1) is None and watch.active == 0
+    watch.look(3)
+    assert watch.begin(plan, 1) is None and watch.active == 0
 
 
 def test_watching_changes_no_byte() -> None:
@@ -555,7 +557,7 @@ def test_ctrl_c_at_every_line_of_a_run_that_is_watched(book: Notebook) -> None:
     book("net", NET)
     page = book.open(book("train", TRAIN))
     watch = watch_of(book.graph)
-    files = ("watching.py", "executor.py")
+    files = ("watching.py", "liverun.py", "executor.py")
     for line in range(1, 2000):
         left = line
 

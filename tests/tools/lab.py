@@ -299,7 +299,7 @@ class Lab:
                         const answer = asked.done.then(() => 'ready', error => 'refused: ' + error);
                         const result = await Promise.race([answer, sleep(5000)]);
                         if (result === 'ready') {
-                            // Without it JupyterLab's own widgets wait for ever; flowbook's extension asks again itself.
+                            // JupyterLab's own widgets wait for it, for ever; flowbook's extension asks again.
                             const asks = argument[1] || await Promise.race([kernel.info, sleep(5000)]);
                             if (!asks) await Promise.race([kernel.requestKernelInfo(), sleep(5000)]);
                             return result;

@@ -71,6 +71,11 @@ export function plural(count: number, noun: string): string {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 }
 
+/** What to say of a run when so many came after it that nobody watched; nothing when it is the last one. */
+export function earlierRun(missed = 0): string {
+  return missed ? `an earlier run: ${plural(missed, "later one")} not watched` : "";
+}
+
 /** A time to wait, as one says it. */
 export function duration(seconds: number): string {
   if (seconds < 90) {

@@ -1,6 +1,6 @@
 /** The bar at the top: the debugger's buttons, what the run does, colours, search. Without a run it is a quiet strip. */
 
-import { milliseconds, plural } from "../model/format";
+import { earlierRun, milliseconds, plural } from "../model/format";
 import type { Colour, Store } from "../model/store";
 import type { ToKernel } from "../protocol";
 import { button, h } from "./dom";
@@ -140,6 +140,7 @@ export class Toolbar {
       const text = plural(focus?.size ?? store.nodes.length, "node") + (around ? ` · ${around} around` : "");
       return store.run || !title ? [text] : [bold(title), ` · ${text}`];
     }
+    const earlier = earlierRun(store.status.missed);
     const tail: (Node | string)[] = [" · ", h("b", {}, String(position)), ` of ${plural(count, "node")}`];
     if (store.run?.step !== undefined) {
       tail.push(" · training step ", h("b", {}, String(store.run.step)));
@@ -150,9 +151,9 @@ export class Toolbar {
     }
     if (mode === "failed") {
       const failed = store.run?.failed;
-      return ["failed at ", bold(failed ? store.nodes[failed.node]!.name : "?"), `: ${failed?.message ?? ""}`];
+      return [earlier && `${earlier} · `, "failed at ", bold(failed ? store.nodes[failed.node]!.name : "?"), `: ${failed?.message ?? ""}`];
     }
     const name = next === undefined ? undefined : store.nodes[next]?.name;
-    return name === undefined ? ["finished", ...tail] : [mode === "running" ? "running " : "next ", bold(name), ...tail];
+    return name === undefined ? [earlier || "finished", ...tail] : [mode === "running" ? "running " : "next ", bold(name), ...tail];
   }
 }

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from flowbook.compile.plan import Plan
 from flowbook.errors import ArgumentError, SessionError
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
@@ -15,11 +14,11 @@ from flowbook.graph.transaction import Commit
 from flowbook.notebook import marks
 from flowbook.notebook.live import answers
 from flowbook.notebook.live.engine import Engine
-from flowbook.notebook.live.liveview import LiveView
+from flowbook.notebook.live.following import FollowingView
+from flowbook.notebook.live.liverun import Part
 from flowbook.notebook.live.points import condition
 from flowbook.notebook.live.snapshot import snapshot
-from flowbook.notebook.live.watching import Columns, LiveRun, Part, watch_of
-from flowbook.notebook.protocol import PROTOCOL, Breakpoint, Breakpoints, Events, GraphMessage, RunMessage, Value
+from flowbook.notebook.protocol import PROTOCOL, Breakpoint, Breakpoints, GraphMessage, Value
 from flowbook.notebook.sampling import value_message
 from flowbook.runtime.session import Session
 from flowbook.runtime.summary import Summary, measure, summarize
@@ -29,7 +28,7 @@ FEW = 256  # elements of a value that nobody has chosen
 STEPPING = {"step", "back", "into", "out", "over", "continue", "stop", "restart", "run_to", "undo", "set_value"}
 
 
-class GraphView(LiveView):
+class GraphView(FollowingView):
     """Shows nodes of a graph: those that ``cell`` defines and what they read, or (without a cell) all.
 
     ``session`` gives the session whose variables are shown, ``names`` what conditions of breakpoints may use.
@@ -42,22 +41,16 @@ class GraphView(LiveView):
         cell: str | None = None,
         names: Callable[[], Mapping[str, Any]] = dict,
     ) -> None:
-        super().__init__()
+        super().__init__(graph)
         self.names = names
-        self.graph = graph
         self.cell = cell
         self.session = session
         self.whole = cell is None
-        self.watch = watch_of(graph)
         self.commit: Commit | None = None  # of the cell, the last time: what to mark
         self.maker: str | None = None  # the front end's id of the cell
         self.missed = False  # whether it could not be seen, as a cell was changing it
         self._retired = False
-        self._places: dict[Node, int] = {}
-        self._numbers: tuple[Plan | None, Any] = (None, None)  # of the plan seen last: for each step its node's number
         self._selected: int | None = None
-        self._values: dict[tuple[int, int], Any] = {}
-        self._events = 0
         self._marks: list[marks.Mark] = []  # by number, from 1; also those that are gone
         self._engine = Engine("flowbook view", self._work)
 
@@ -66,6 +59,7 @@ class GraphView(LiveView):
     def looked(self) -> None:
         if self.visible and not self._retired:
             self.watch.join(self)
+            self._engine.put({"type": "looked"})
 
     def opened(self) -> None:
         self._engine.put({"type": "graph"})
@@ -73,7 +67,8 @@ class GraphView(LiveView):
     def closed(self) -> None:
         super().closed()
         self._engine.rest()
-        self._places, self._numbers, self._values = {}, (None, None), {}
+        self._places = {}
+        self._forget_runs()
         self.watch.leave(self)
 
     def update(self) -> None:
@@ -112,12 +107,13 @@ class GraphView(LiveView):
             self._mark(message, taken.own)
             if self._same(message):
                 return
-            self._numbers, self._values, self._events = (None, None), {}, 0
+            self._forget_runs()
             self.tell(message)
             self._tell_breakpoints()
-        if self.watch.last is not None:
-            self.show_last(self.watch.last)
-        else:
+        last = self.watch.last
+        if last is not None:
+            self.show_last(last)
+        if last is None or not last.rich:
             self._tell_values({(place, 0): value for place, value in taken.given.items()})
 
     def _mark(self, message: GraphMessage, own: list[Node]) -> None:
@@ -161,94 +157,7 @@ class GraphView(LiveView):
         if message != known and (message["breakpoints"] or known is not None):
             self.tell(message)
 
-    # -------------------------------------------------------------------------------------------- runs
-
-    def _number(self, plan: Plan) -> Any:
-        """For each step of a plan the number of its node here, or -1."""
-        if self._numbers[0] is not plan:
-            known = self._places
-            found = [-1 if step.node is None else known.get(step.node.live, -1) for step in plan.steps]
-            self._numbers = plan, np.array(found, np.int32)
-        return self._numbers[1]
-
-    def show_run(self, live: LiveRun, columns: tuple[Any, Any, Any, Any], over: bool) -> None:
-        """Tell of a run: the events that are new, and how it stands."""
-        with self.lock:
-            if self.memory.graph is None:
-                return
-            numbers = self._number(live.plan)
-            first = self.memory.run is None or self.memory.run["run"] != live.run
-            order = numbers[numbers >= 0]
-            if not len(order):
-                return
-            if first:
-                self._events = 0
-                self._tell_run(live, numbers, None)
-            if first and not over:  # what is over at once is told whole; else nothing of an earlier run stays
-                self._tell_status(live, order, over, fresh=True)
-            step, state, seconds, size = columns
-            node = numbers[step]
-            here = node >= 0
-            if here.any():
-                count = int(here.sum())
-                self.tell(Events(
-                    type="events", run=live.run, first=self._events, node=node[here], state=state[here],
-                    seconds=seconds[here], bytes=size[here], thread=np.zeros(count, np.int32),
-                ))  # fmt: skip
-                self._events += count
-            self._tell_status(live, order, over)
-
-    def _tell_run(self, live: LiveRun, numbers: Any, total: float | None) -> None:
-        steps = [step for step in live.plan.steps if numbers[step.index] >= 0]
-        message = RunMessage(
-            type="run", run=live.run, order=numbers[numbers >= 0], devices=[step.device for step in steps],
-            threads=["kernel"], fetches=[],
-        )  # fmt: skip
-        if total is not None:
-            message["total"] = total
-        if live.failure is not None and numbers[live.failure[0]] >= 0:
-            message["failed"] = {"node": int(numbers[live.failure[0]]), "message": live.failure[1]}
-        self.tell(message)
-
-    def _tell_status(self, live: LiveRun, order: Any, over: bool, *, fresh: bool = False) -> None:
-        done = 0 if fresh else int((self.memory.states[order] >= 3).sum())
-        failed = live.failure is not None
-        if over and live.rows:
-            self._tell_run(live, self._number(live.plan), live.rows[-1][2] - live.zero)
-        self.tell({
-            "type": "states", "node": np.zeros(0, np.int32), "state": np.zeros(0, np.uint8), "all": fresh,
-            "mode": ("failed" if failed else "done") if over else "running", "position": done, "count": len(order),
-        })  # fmt: skip
-
-    def show_values(self, live: LiveRun) -> None:
-        """Tell the values that a run kept."""
-        with self.lock:
-            if self.memory.graph is None:
-                return
-            numbers = self._number(live.plan)
-            found = {(int(numbers[step]), output): value for step, output, value in live.kept if numbers[step] >= 0}
-            for tensor, value in live.given.items():
-                place = self._places.get(tensor.node.live)
-                if place is not None:
-                    found[place, tensor.index] = np.asarray(value)
-            self._tell_values(found)
-
-    def show_last(self, live: LiveRun) -> None:
-        """Tell of a run that is over."""
-        self.show_run(live, Columns(live).new(), True)
-        if live.rich:
-            self.show_values(live)
-
-    def show_times(self, plan: Plan, median: Any, spread: Any, steps: int) -> None:
-        """Tell how long nodes took over several steps, in seconds."""
-        with self.lock:
-            if self.memory.graph is not None:
-                numbers = self._number(plan)
-                here = (numbers >= 0) & np.isfinite(median)
-                self.tell({
-                    "type": "timing", "node": numbers[here], "median": median[here], "spread": spread[here],
-                    "steps": steps,
-                })  # fmt: skip
+    # -------------------------------------------------------------------------------------------- values
 
     def show_trace(self, trace: Trace) -> None:
         """Tell the values of a recorded run."""
@@ -262,8 +171,6 @@ class GraphView(LiveView):
                     messages.append(value_message(place, output, summary, FEW))
             if messages:
                 self.tell({"type": "values", "values": messages})
-
-    # -------------------------------------------------------------------------------------------- values
 
     def _entry(self, place: int) -> Any:
         assert self.memory.graph is not None
@@ -305,6 +212,8 @@ class GraphView(LiveView):
             self._tell_graph()
         elif kind == "marked":
             self._tell_breakpoints()
+        elif kind == "looked":
+            self.catch_up()
         elif kind == "show":
             self.whole = bool(message["whole"])
             self._tell_graph()

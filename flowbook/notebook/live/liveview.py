@@ -137,7 +137,7 @@ class LiveView:
         """Somebody looks, or looks away."""
 
     def closed(self) -> None:
-        """The last page is gone: keep no more than it takes to open again."""
+        """The last page is gone: hold nothing of what was told. The next one that opens it is told anew."""
         self.memory = Memory()
 
     def answer(self, message: Mapping[str, Any]) -> None:

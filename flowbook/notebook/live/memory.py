@@ -40,6 +40,8 @@ class Memory:
                 self.events = []
             self.run = message
         elif kind == "events":
+            if not message["first"]:  # also a run that was told in part is told anew from its beginning
+                self.events = []
             self.events.append(message)
             self.states[message["node"]] = message["state"]  # in order: of several for one node the last stays
         elif kind == "states":

@@ -19,7 +19,7 @@ from flowbook.notebook.live.liveview import VIEWS
 from flowbook.notebook.live.panel import Panel
 from flowbook.notebook.live.shown import Shown
 from flowbook.notebook.live.stepping import StepperView
-from flowbook.notebook.live.watching import watch_of
+from flowbook.notebook.live.watching import FIRST, watch_of
 from flowbook.runtime.stepper import Stepper
 
 FEW = 8  # steppers that are kept for pages that may come back
@@ -106,6 +106,12 @@ def view(cell: str | None = None, graph: Graph | None = None) -> Shown:
     return Shown(found, f"live view of {what}: {count} node{'s' * (count != 1)}")
 
 
+def begin() -> None:
+    """A cell begins: its first runs are worth seeing, however soon after those of another cell."""
+    for graph in list(_cells):
+        watch_of(graph).look(FIRST)
+
+
 def follow() -> None:
     """A cell is done: tell the views that are open, where it changed their graph, and the panel."""
     for graph, views in list(_cells.items()):
@@ -115,6 +121,7 @@ def follow() -> None:
             if changed or view.missed:
                 view.update()
         _retell(graph)
+        watch_of(graph).settle()
     for panel in _panels:
         panel.refresh()
 

@@ -2,7 +2,12 @@
 
 A run is observed with cheap notes; a thread beside it makes messages of them, at display rate. In a training only some
 steps are observed: after one whose watching took t seconds, none is for `SHARE` times t. So watching takes at most one
-part in `SHARE` of the time, whatever the graph, and a run by itself, or a slow one, is always seen.
+part in `SHARE` of the time, whatever the graph. The first `FIRST` runs of a cell are seen in any case, and so are slow
+runs, and the last step of a training.
+
+While pages are open, but nobody can see them, runs are observed by the same rule and nothing is told: the last one is
+kept for who looks again. While no page is open nothing is observed. All runs are counted, so a view that cannot show
+the last one says how many there were since (`GraphView.tell_missed`).
 """
 
 from __future__ import annotations
@@ -11,20 +16,19 @@ import _thread
 from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import count
-from threading import Event, Lock
+from threading import Lock
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
-from flowbook.compile.plan import Plan, Step
-from flowbook.errors import FlowError
+from flowbook.compile.plan import Plan
 from flowbook.graph.graph import Graph
-from flowbook.graph.node import Tensor
 from flowbook.notebook.live.engine import Engine
+from flowbook.notebook.live.liverun import Columns, LiveRun
 from flowbook.notebook.protocol import Progress
-from flowbook.runtime.events import FINISHED, READY, RELEASED, RUNNING
+from flowbook.runtime.events import FINISHED, RUNNING
 from flowbook.runtime.watch import WATCHES
 
 if TYPE_CHECKING:
@@ -36,90 +40,11 @@ SHARE = 50  # watching takes one part in so many of the time
 OFTEN = 0.1  # seconds between two steps of a training that are shown
 RICH = 1.0  # and between two of which values are
 NOTE = 2.5e-6  # seconds that noting one node takes: a run that is observed calls, and reads the clock
-LARGE = 1 << 20  # bytes of a value; of larger ones a part is kept
+FIRST = 3  # runs of a cell that are seen, however soon they come
+KEPT_BYTES = 64 << 20  # of values that wait for pages to come back, of all graphs together
 KEPT = 64  # steps over which times are taken together
 CURVE = 200  # points of a curve
 SOON = 10.0  # seconds
-
-
-class LiveRun:
-    """The observer of one run. ``run``: its number among those of the graph that were observed, in whatever session;
-    ``rich``: it keeps values, too."""
-
-    def __init__(self, watch: GraphWatch, plan: Plan, run: int, rich: bool) -> None:
-        self.watch = watch
-        self.plan = plan
-        self.run = run
-        self.rich = rich
-        self.zero = 0.0
-        self.rows: list[tuple[int, int, float, int]] = []  # step, state, seconds, bytes
-        self.kept: list[tuple[int, int, Any]] = []  # step, output, value
-        self.given: dict[Tensor, Any] = {}
-        self.failure: tuple[int, str] | None = None
-        self.over = Event()
-        self.later = False  # there are no threads: it is shown when it is over
-
-    def began(self, values: Sequence[Any], seconds: float) -> None:
-        self.zero = seconds
-        if self.rich:
-            self.given = {tensor: values[slot] for tensor, slot in (*self.plan.feeds, *self.plan.states)}
-
-    def started(self, step: Step, seconds: float) -> None:
-        self.rows.append((step.index, RUNNING, seconds, 0))
-
-    def finished(self, step: Step, seconds: float, outputs: list[Any]) -> None:
-        size = 0
-        for index, value in enumerate(outputs):
-            size += getattr(value, "nbytes", 0)
-            if self.rich:
-                self.kept.append((step.index, index, _kept(value)))
-        self.rows.append((step.index, FINISHED, seconds, size))
-
-    def released(self, step: Step, seconds: float) -> None:
-        self.rows.append((step.index, RELEASED, seconds, 0))
-
-    def failed(self, step: Step, seconds: float, error: FlowError) -> None:
-        self.failure = step.index, error.message
-
-    def inside(self, step: Step, plan: Plan) -> _Nobody:
-        return _Nobody()
-
-    def ended(self) -> None:
-        self.over.set()
-        self.watch.finished(self)
-
-
-class _Nobody:
-    """Observes the bodies of control flow, of which these views show nothing."""
-
-    def began(self, values: Sequence[Any], seconds: float) -> None: ...
-
-    def started(self, step: Step, seconds: float) -> None: ...
-
-    def finished(self, step: Step, seconds: float, outputs: list[Any]) -> None: ...
-
-    def released(self, step: Step, seconds: float) -> None: ...
-
-    def failed(self, step: Step, seconds: float, error: FlowError) -> None: ...
-
-    def inside(self, step: Step, plan: Plan) -> _Nobody:
-        return self
-
-
-def _kept(value: Any) -> Any:
-    """The value itself, as nobody changes it; of a large one some elements, so that memory is not held."""
-    array = np.asarray(value)
-    if array.nbytes <= LARGE:
-        return array
-    return Part(array.shape, array.reshape(-1)[:: -(-array.size // 4096)].copy() if array.flags.c_contiguous else None)
-
-
-class Part:
-    """Some elements of a large value, evenly spaced; ``None`` where even these would be dear."""
-
-    def __init__(self, shape: tuple[int, ...], array: Any) -> None:
-        self.shape = shape
-        self.array = array
 
 
 class GraphWatch:
@@ -128,15 +53,18 @@ class GraphWatch:
     def __init__(self, graph: Graph) -> None:
         self._graph = ref(graph)
         self.views: list[GraphView] = []
-        self.last: LiveRun | None = None  # what pages that open later are shown
+        self.last: LiveRun | None = None  # what pages that open later, or are looked at again, are shown
+        self.runs = 0  # how many there were, observed or not
+        self._numbers = count(1)
+        self._asleep = False  # no page is open, and none is expected: runs are only counted
+        self._left = 0.0
         self._joined = -SOON
-        self._runs = count(1)
         self._trainings = 0  # on their way
         self._observed: set[LiveRun] = set()  # runs on their way
         self._engine = Engine("flowbook watch", self._show)
         self._lock = Lock()
         self._next = self._next_rich = 0.0
-        self._wanted = False
+        self._wanted = 0  # so many runs are observed whatever they cost
         self._times: dict[int, deque[Any]] = {}
         self._timed = 0.0
         self._progressed = 0.0
@@ -150,6 +78,7 @@ class GraphWatch:
             if view not in self.views:
                 self.views.append(view)
             self._joined = monotonic()
+            self._asleep = False
             if graph is not None:
                 WATCHES[graph] = self
 
@@ -157,12 +86,34 @@ class GraphWatch:
         """A view has been closed."""
         with self._lock:
             self.views = [each for each in self.views if each is not view]
-            graph = self._graph()
             if not self.views:
-                self.last = None
                 self._times.clear()
-                if graph is not None:
-                    WATCHES.pop(graph, None)
+                self._sleep()
+        self._bound()
+
+    def _sleep(self) -> None:
+        """Observe nothing until somebody comes. Runs are counted, if there is one that they make an earlier one."""
+        self._asleep = True
+        graph = self._graph()
+        if graph is not None and self.last is None:
+            WATCHES.pop(graph, None)
+
+    def _bound(self) -> None:
+        """Of runs that wait for pages to come back keep the values of those left last, as many as there may be."""
+        if self._open():
+            return
+        self._left = monotonic()
+        size = 0
+        waiting = [each for each in _all_watches() if each.last is not None and each.last.rich and not each._open()]
+        for each in sorted(waiting, key=lambda watch: -watch._left):
+            if each.last is not None:
+                size += each.last.size
+                if size > KEPT_BYTES:
+                    each.last.forget_values()
+
+    def _open(self) -> bool:
+        """Whether there is a page, seen or not."""
+        return any(view.channels for view in self.views)
 
     def _visible(self) -> list[GraphView]:
         return [view for view in self.views if view.visible]
@@ -175,18 +126,22 @@ class GraphWatch:
 
     def begin(self, plan: Plan, run: int) -> LiveRun | None:
         """Whether to observe this run; decided in less than a microsecond when not."""
+        number = self.runs = next(self._numbers)
+        if self._asleep:
+            return None
         now = monotonic()
         if now < self._next and not self._wanted:
             return None
-        if not (self._visible() or self._expected(now)):
-            graph = self._graph()
-            if graph is not None:
-                WATCHES.pop(graph, None)  # until somebody looks
+        visible = bool(self._visible())
+        if not (visible or self._open() or self._expected(now)):
+            self._sleep()
             return None
-        live = LiveRun(self, plan, next(self._runs), self._wanted or now >= self._next_rich)
+        # What nobody sees is told nobody, so values cost little then; and they cannot be had later.
+        rich = not visible or self._wanted > 0 or now >= self._next_rich
+        live = LiveRun(self, plan, number, rich)
         try:
             self._observed.add(live)
-            self._wanted = False
+            self._wanted = max(0, self._wanted - 1)
             self._next = float("inf")  # one at a time; `_show` says when the next may be
             live.later = not self._engine.start()
             if not live.later:
@@ -205,9 +160,11 @@ class GraphWatch:
                 self._engine.put({"run": live})
 
     def traced(self, trace: Trace) -> None:
-        """Show a run that was recorded."""
+        """Show a run that was recorded; where nobody looks, it is one that was not watched."""
         if self._visible():
             self._engine.put({"trace": trace})
+        else:
+            self.runs = next(self._numbers)
 
     def progress(
         self, done: int, steps: int, seconds: float, history: Mapping[str, list[float]], *, stopped: bool = False
@@ -225,9 +182,14 @@ class GraphWatch:
             message["stopped"] = True
         self._engine.put({"progress": message, "over": over})
 
-    def look(self) -> None:
-        """The next run is worth seeing, with values: it is the last one of many."""
-        self._wanted = True
+    def look(self, runs: int = 1) -> None:
+        """The next runs are worth seeing, with values: the first ones of a cell, or the last one of many."""
+        self._wanted = max(self._wanted, runs)
+
+    def settle(self) -> None:
+        """There will be no runs for a while: say where what is seen is not the last one."""
+        if self._visible():
+            self._engine.put({"settle": True})
 
     def training(self, change: int) -> None:
         """A loop of runs begins (1) or ends (-1): it can be interrupted."""
@@ -253,33 +215,42 @@ class GraphWatch:
         elif "trace" in message:
             for view in self._visible():
                 view.show_trace(message["trace"])
+        elif "settle" in message:
+            for view in self._visible():
+                view.tell_missed()
         else:
             for view in [each for each in self.views if each.visible or (message["over"] and each.channels)]:
                 view.tell(message["progress"])
 
     def _follow(self, live: LiveRun) -> None:
-        """Tell the views of a run until it is over."""
+        """Tell the views that somebody sees of a run until it is over; who looks later is told it from the start."""
         cost = 0.0
         try:
-            over, columns = False, Columns(live)
+            over = False
+            told: dict[GraphView, Columns] = {}
             while not over:
                 over = live.over.wait(FRAME)
+                if over:
+                    self.last = live  # before it is asked who looks: who does after that finds it there
                 start = perf_counter()
-                new = columns.new()
-                for view in self._visible():
-                    view.show_run(live, new, over)
+                told = {view: told.get(view) or Columns(live) for view in self._visible()}
+                for view, columns in told.items():
+                    view.show_run(live, columns, over)
                 cost += perf_counter() - start
             start = perf_counter()
             if live.rich:
-                for view in self._visible():
-                    view.show_values(live)
+                for view in self.views:
+                    if view.visible and view in told:
+                        view.show_values(live)
+                    elif view.channels and not view.visible:
+                        view.release(live)
             rich_cost = perf_counter() - start
-            cost += self._add_times(live) + NOTE * len(live.plan.steps)
-            self.last = live
+            cost += self._add_times(live) + NOTE * len(live.plan.steps) + live.spent
             now = monotonic()
-            if live.rich:
+            if told and live.rich:
                 self._next_rich = now + max(RICH, 2 * SHARE * rich_cost)
             self._next = now + max(OFTEN, SHARE * (cost + rich_cost))
+            self._bound()
         except Exception as error:  # what is shown may be wrong then, what is computed is not
             self._next = monotonic() + RICH
             for view in self._visible():
@@ -307,45 +278,6 @@ class GraphWatch:
         return perf_counter() - start
 
 
-class Columns:
-    """Makes events of notes: with the nodes that became ready, and those whose values were released."""
-
-    def __init__(self, live: LiveRun) -> None:
-        self.live = live
-        self.steps = live.plan.steps
-        self.pending = [len(step.waits) for step in self.steps]
-        self.held = [len(step.outputs) for step in self.steps]
-        self.maker = {slot: step.index for step in self.steps for slot in step.outputs}
-        self.sent = 0
-
-    def new(self) -> tuple[Any, Any, Any, Any]:
-        """Of the notes since the last time: step, state, seconds, bytes."""
-        rows = self.live.rows[self.sent :]
-        self.sent += len(rows)
-        made: list[tuple[int, int, float, int]] = []
-        for row in rows:
-            step, state, seconds, _ = row
-            if state != RELEASED:
-                made.append(row)
-            if state == FINISHED:
-                for successor in self.steps[step].successors:
-                    self.pending[successor] -= 1
-                    if not self.pending[successor]:
-                        made.append((successor, READY, seconds, 0))
-            elif state == RELEASED:
-                for slot in self.steps[step].release:
-                    maker = self.maker.get(slot)
-                    if maker is not None:
-                        self.held[maker] -= 1
-                        if not self.held[maker]:
-                            made.append((maker, RELEASED, seconds, 0))
-        columns = zip(*made, strict=True) if made else ((), (), (), ())
-        kinds = (np.int32, np.uint8, np.float64, np.float64)
-        arrays = [np.array(each, kind) for each, kind in zip(columns, kinds, strict=True)]
-        arrays[2] -= self.live.zero
-        return tuple(arrays)  # type: ignore[return-value]
-
-
 def quartiles(table: Any) -> Any:
     """The quartiles of each column, of its numbers; nan where there are none, as of a step that no run has reached.
 
@@ -367,6 +299,11 @@ def _curve(values: Sequence[float]) -> list[float | None]:
 
 
 _watches: WeakKeyDictionary[Graph, GraphWatch] = WeakKeyDictionary()
+
+
+def _all_watches() -> list[GraphWatch]:
+    graphs = [found() for found in _watches.keyrefs()]  # a list: other threads add graphs
+    return [watch for graph in graphs if graph is not None and (watch := _watches.get(graph)) is not None]
 
 
 def watch_of(graph: Graph) -> GraphWatch:
