@@ -430,6 +430,7 @@ def wide_arrays() -> st.SearchStrategy[Any]:
 @pytest.mark.parametrize("values", [small_arrays(), wide_arrays()], ids=["small", "wide"])
 def test_random_values(values: Any, one: TraceData, read: Reader, tmp_path_factory: pytest.TempPathFactory) -> None:
     @given(st.lists(values, min_size=1, max_size=2), st.sampled_from((0, 64 * 1024, 1 << 20)))
+    @example([np.array(-np.inf, "float16")], 0)
     def check(found: list[Any], limit: int) -> None:
         with np.errstate(all="ignore"):
             kept = {(place, 0): summarize(each, limit) for place, each in enumerate(found)}

@@ -98,7 +98,7 @@ function short({ array, size, measured: sampled }: Kept, measured: Measured): st
     return "empty";
   }
   if (measured.minimum === null) {
-    return measured.nans ? "nan" : "inf";
+    return measured.nans ? "nan" : numbers(array).every((each) => each < 0) ? "-inf" : "inf";
   }
   const [low, high] = [general(measured.minimum, 2), general(measured.maximum ?? 0, 2)];
   const text = low === high ? low : `${low} … ${high}`;
