@@ -46,9 +46,9 @@ def nan_origin(
     ``fetches``, ``feeds``: as in ``session.run``; any shapes and dtypes. ``session``: whose variables; default, a new
     one, with initial values. ``run``: the run counter whose random numbers to draw; default, that of the session's
     last run. ``trace``: ask about this recorded run (``session.run(..., trace=True)``): feeds, the variables' values
-    before it, random numbers and results of host functions are then those it kept; ``feeds`` is needed only for large
-    ones, of which it kept a sample. Without a trace, variables have their present values, and host functions are
-    called again.
+    before it, random numbers and results of host functions are then those it kept. Of a trace from a file, which has
+    samples of large values, and of one that was given more than 64 MB, ``feeds`` is needed for large ones. Without a
+    trace, variables have their present values, and host functions are called again.
 
     Nothing is changed: no variable, no run counter, no graph. When a node of the run raises (`check_finite`), the
     origin of what it was given is looked for. Raises what ``run`` raises when there is nothing else to say, and

@@ -168,19 +168,25 @@ class _Past:
             raise _Ended(failed.message)
         return found
 
+    def kept(self, place: int) -> tuple[Summary, Any]:
+        """What the trace has of a value that the run was given, and all of it, if it has that."""
+        assert self.trace is not None
+        summary = self.trace.data.values[place, 0]
+        return summary, summary.array if summary.whole else self.trace.given.get(place)
+
     def feeds(self, graph: Graph, given: Mapping[Tensor, Any]) -> dict[Tensor, Any]:
         """What the recorded run was fed. Of what is large it kept a sample, so that has to be given again."""
         found: dict[Tensor, Any] = {}
         for at, each in enumerate(() if self.trace is None else self.trace.nodes):
             if each.kind == "feed" and each.parent < 0:
-                summary = self.trace.data.values[at, 0]  # type: ignore[union-attr]
+                summary, whole = self.kept(at)
                 tensors = [t for node in graph.nodes if node.owner.name == each.owner for t in node.outputs]
                 tensor = next((t for t in tensors if t.name == each.name), None)
                 if tensor is None:
                     raise SessionError(f"'{each.name}', which that run was fed, is not in this graph")
-                if not summary.whole:
+                if whole is None:
                     _check(summary, given.get(tensor), each.name, "pass it in feeds again")
-                found[tensor] = summary.array if summary.whole else given[tensor]
+                found[tensor] = given[tensor] if whole is None else whole
         return found
 
     def state(self, variable: Tensor, session: Session) -> Any:
@@ -189,9 +195,9 @@ class _Past:
         place = self.places.get((-1, variable.node.owner.name, variable.name))
         if place is None:
             raise SessionError(f"'{variable.name}' is not in this trace", hint="trace the run once more")
-        summary = self.trace.data.values[place, 0]
-        if summary.whole:
-            return summary.array
+        summary, whole = self.kept(place)
+        if whole is not None:
+            return whole
         stored = session.variables.snapshot([variable])[variable]
         _check(summary, None if stored is None else stored.value, variable.name)
         assert stored is not None

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BUDGET = 64 << 20  # bytes of values that one trace keeps whole; past it, small samples
 SMALL_BYTES = 4096
+GIVEN = 64 << 20  # bytes of what a run was given that are remembered whole, beside the samples, while the trace is here
 
 
 class Log:
@@ -33,6 +34,7 @@ class Log:
         self.rows: list[tuple[int, int, float, int, int]] = []
         self.values: dict[tuple[int, int], Summary] = {}
         self.kept = 0
+        self.given: dict[int, Any] = {}
         self.threads: dict[int, int] = {}
         self.thread_names: list[str] = []
         self.failed: Failure | None = None
@@ -58,6 +60,13 @@ class Log:
             return
         self.values[node, output] = found = summarize(value, WHOLE_BYTES if self.kept < BUDGET else SMALL_BYTES)
         self.kept += found.array.nbytes
+
+    def remember(self, node: int, value: Any) -> None:
+        """Keep what the run was given whole, where `keep` took a sample, so that it can be computed again."""
+        found = self.values[node, 0]
+        room = GIVEN - sum(each.nbytes for each in self.given.values())
+        if not found.whole and found.nbytes <= room:
+            self.given[node] = np.array(value)
 
     def hold(self, value: Any, node: int) -> int:
         """A slot holds this value now; returns the id of its buffer. ``node`` -1: it is not the run's own."""
@@ -141,6 +150,8 @@ class Recorder:
         self.held = {slot: log.hold(values[slot], -1) for slot in self.sources}
         for slot, node in self.sources.items():
             log.keep(node, 0, values[slot])
+            if log.nodes[node].parent < 0 and log.nodes[node].kind != "constant":
+                log.remember(node, values[slot])
         for step in self.plan.steps:
             if not step.waits:
                 log.event(READY, self.base + step.index, seconds)
@@ -209,7 +220,8 @@ class Recorder:
         columns = np.array(log.buffers, np.int64).reshape(-1, 4).T.copy()
         buffers = dict(zip(("node", "bytes", "born", "died"), columns, strict=True))
         events, threads = Events.of(nodes, log.rows), tuple(log.thread_names)
-        return Trace(TraceData(nodes, events, buffers, dict(log.values), threads, log.last, log.failed))
+        data = TraceData(nodes, events, buffers, dict(log.values), threads, log.last, log.failed)
+        return Trace(data, log.given)
 
 
 def _info(node: Any, name: str, op: str, kind: str, device: str) -> NodeInfo:

@@ -7,6 +7,7 @@ loaded where there is neither graph nor kernel, and replayed.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, NamedTuple
 
@@ -77,8 +78,9 @@ class Trace:
     (array([0., 1.], dtype=float32), {'y': 'finished'})
     """
 
-    def __init__(self, data: TraceData) -> None:
+    def __init__(self, data: TraceData, given: Mapping[int, Any] | None = None) -> None:
         self.data = data
+        self.given = dict(given or {})  # large feeds and variables whole, by place in nodes; a file keeps samples
         self._places: dict[str, list[tuple[int, int]]] = {}
         for index, node in enumerate(data.nodes):
             for output in range(len(node.outputs) or 1):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import flowbook as fb
 from flowbook.errors import ArgumentError, FeedError, FetchError, RunError, SessionError
+from flowbook.runtime import recorder
+from flowbook.runtime.trace import Trace
 from tests.analysis.nan_faults import vector
 
 # ------------------------------------------------------------------------------------------------ which run
@@ -105,7 +109,7 @@ def test_host_functions_are_not_called_again_for_a_trace() -> None:
     assert (found.node.op, found.element, calls) == ("py_function", (1,), [0])
 
 
-def test_large_values_are_only_sampled_by_a_trace() -> None:
+def test_of_large_values_a_file_has_only_samples(tmp_path: Path) -> None:
     with fb.Graph().as_default():
         x = fb.placeholder((None,), name="x")
         w = fb.Variable(np.ones(40_000, "float32"), name="w")
@@ -114,7 +118,8 @@ def test_large_values_are_only_sampled_by_a_trace() -> None:
     array = np.ones(40_000, "float32")
     array[12_345] = 0.0
     session.run(y, {x: array}, trace=True)
-    trace = session.trace
+    session.trace.save(tmp_path / "run.flowtrace")
+    trace = Trace.load(tmp_path / "run.flowtrace")
     with pytest.raises(SessionError, match="only a sample of 'x'") as info:
         fb.nan_origin(y, session=session, trace=trace)
     assert info.value.hint == "pass it in feeds again"
@@ -122,6 +127,22 @@ def test_large_values_are_only_sampled_by_a_trace() -> None:
     session.run(fb.assign(w, w * 2.0))
     with pytest.raises(SessionError, match="only a sample of 'w'"):
         fb.nan_origin(y, {x: array}, session, trace=trace)
+    # The trace itself remembers them, whatever has become of them since.
+    array[:] = 5.0
+    found = fb.nan_origin(y, session=session, trace=session.trace)
+    assert (found.element, found.rule) == ((12_345,), "log of 0")
+
+
+def test_a_trace_remembers_large_values_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "GIVEN", 400_000)
+    with fb.Graph().as_default():
+        x, z = fb.placeholder((None,), name="x"), fb.placeholder((None,), name="z")
+        y = fb.log(x * z, name="y")
+        session = fb.Session()
+    session.run(y, {x: np.zeros(60_000), z: np.ones(60_000)}, trace=True)
+    assert sum(each.nbytes for each in session.trace.given.values()) == 240_000
+    with pytest.raises(SessionError, match=r"only a sample of '[xz]'"):
+        fb.nan_origin(y, session=session, trace=session.trace)
 
 
 def test_a_trace_of_something_else() -> None:

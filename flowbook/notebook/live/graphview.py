@@ -293,6 +293,6 @@ class GraphView(FollowingView):
         numbers = {each.name: number for each, number in self._places.items()}
         try:
             self.tell(answers.story(place, node.tensors[0], session, session.trace, numbers))
-        except SessionError as error:  # of large values the trace has only a part
+        except SessionError as error:  # of very large values the trace has only a part
             hint = f"%flow why {node.name} --feed …, or ask while stepping: %flow debug {node.name}"
             raise ArgumentError(error.message, hint=hint) from error
