@@ -27,7 +27,7 @@ const common = {
 const licenses = { "@viz-js/viz": "MIT AND EPL-2.0" };
 
 const built = await Promise.all([
-  build({ ...common, entryPoints: ["src/layout/worker.ts"], format: "iife", outfile: join(out, "layout.js") }),
+  build({ ...common, entryPoints: ["src/layout/worker.ts"], format: "iife", outfile: join(out, "layout.js"), plugins: [{ name: "viz", setup: packViz }] }),
   build({ ...common, entryPoints: ["src/hosts/html.ts"], format: "iife", outfile: join(out, "page.js") }),
   build({ ...common, entryPoints: ["src/hosts/widget.ts"], format: "esm", outfile: join(out, "widget.js") }),
 ]);
@@ -92,13 +92,26 @@ function checkLicenses({ metafile }) {
 }
 
 /**
- * `import("flowbook-layout-worker")` is the worker's program, gzip and Base64. Compressed in JavaScript, as what Node's
- * own zlib gives depends on its version.
+ * Viz.js has its WebAssembly as a text of a million characters, of which a browser reads each several times before it
+ * runs. Here it is gzip and Base64, and unpacked by the worker itself. Compressed in JavaScript, as what Node's own zlib
+ * gives depends on its version.
  */
+function packViz(it) {
+  it.onLoad({ filter: /@viz-js[\\/]viz[\\/]dist[\\/]viz\.js$/ }, ({ path }) => {
+    const text = readFileSync(path, "utf8");
+    const [call, literal] = /\bbinaryDecode\(('[^'\\]*(?:\\.[^'\\]*)*')\)/.exec(text) ?? [];
+    if (!call) {
+      throw new Error("Viz.js keeps its WebAssembly in another way than before: look for it in viz.js, and change build.mjs");
+    }
+    const wasm = Uint8Array.from(new Function(`return ${literal}`)(), (each) => each.charCodeAt(0) & 255); // 256 stands for 0
+    const packed = Buffer.from(gzipSync(wasm, { level: 9, mtime: 0 })).toString("base64");
+    const from = JSON.stringify(join(here, "src", "codec"));
+    return { contents: `import { unzipBytes } from ${from};${text.replace(call, () => `unzipBytes("${packed}")`)}` };
+  });
+}
+
+/** `import("flowbook-layout-worker")` is the worker's program as a text. */
 function workerAsText(it, file) {
   it.onResolve({ filter: /^flowbook-layout-worker$/ }, (asked) => ({ path: asked.path, namespace: "worker" }));
-  it.onLoad({ filter: /.*/, namespace: "worker" }, () => ({
-    contents: Buffer.from(gzipSync(readFileSync(file), { level: 9, mtime: 0 })).toString("base64"),
-    loader: "text",
-  }));
+  it.onLoad({ filter: /.*/, namespace: "worker" }, () => ({ contents: readFileSync(file, "utf8"), loader: "text" }));
 }

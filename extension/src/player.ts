@@ -245,19 +245,16 @@ export class Player implements Host {
   }
 
   private tell(): void {
-    const now = new Map<number, number>();
     const end = this.ends[this.position] ?? 0;
-    for (let index = 0; index < end; index += 1) {
-      now.set(this.events!.node[index]!, this.events!.state[index]!);
-    }
     const ended = this.position >= this.order.length;
     const failed = ended && this.run?.failed !== undefined;
     const mode = this.timer !== undefined ? "running" : failed ? "failed" : ended ? "done" : "paused";
     const next = failed ? this.run?.failed?.node : this.order[this.position];
     const states: States = {
       type: "states",
-      node: Int32Array.from(now.keys()),
-      state: Uint8Array.from(now.values()),
+      // All that happened: of a node the last counts.
+      node: this.events?.node.subarray(0, end) ?? new Int32Array(),
+      state: this.events?.state.subarray(0, end) ?? new Uint8Array(),
       all: true,
       mode,
       position: this.position,

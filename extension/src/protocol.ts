@@ -125,7 +125,8 @@ export interface Iteration {
 }
 
 /**
- * The states of these nodes now; with `all`, every other node is waiting. Sent for steps both ways.
+ * The states of these nodes now, of a node the last that is told; with `all`, every other node is waiting. Sent
+ * for steps both ways.
  *
  * `next`: the node that runs next. `position`: nodes done, `count`: of how many. `mode`: what the run does.
  * `iterations`: of the loops that have begun; an outer one before those in it. `missed`: so many runs came after

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import gzip
+import json
 from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[1] / "static"
 
-# Whose program is packed, for who reads an exported file; LICENSE-THIRD-PARTY.txt has the whole text.
+# Whose program is in it, for who reads an exported file; LICENSE-THIRD-PARTY.txt has the whole text.
 NOTICE = """/*! Laid out by Viz.js 3.31.0, Copyright (c) Michael Daines, MIT License (https://github.com/mdaines/viz-js).
 It contains Graphviz, Copyright (c) AT&T Corp. and the Graphviz authors, Eclipse Public License 2.0, whose source code
 is available (https://gitlab.com/graphviz/graphviz); and Expat, Copyright (c) 1998-2000 Thai Open Source Software Center
@@ -31,10 +30,10 @@ def widget() -> str:
 
 @cache
 def _layout() -> str:
-    """The program of the layout worker, packed, as a constant in front of the bundles: a worker starts from a text, so
-    nothing is fetched."""
-    packed = base64.b64encode(gzip.compress((FOLDER / "layout.js").read_bytes(), mtime=0)).decode()
-    return f'{NOTICE}const FLOWBOOK_LAYOUT="{packed}";\n'
+    """The program of the layout worker, as a constant in front of the bundles: a worker starts from a text, so nothing
+    is fetched."""
+    program = json.dumps(_text("layout.js")).replace("<", "\\u003c")  # no markup, wherever it stands
+    return f"{NOTICE}const FLOWBOOK_LAYOUT={program};\n"
 
 
 def _text(name: str) -> str:

@@ -37,8 +37,8 @@ PAGE = """<!doctype html>
 </head>
 <body>
 <div id="flowbook-view">This file plays a recorded run; it needs a browser with JavaScript.</div>
-<script type="application/octet-stream" id="flowbook-recording">{recording}</script>
 <script>{script}</script>
+<script type="application/octet-stream" id="flowbook-recording">{recording}</script>
 </body>
 </html>
 """

@@ -1,8 +1,9 @@
 """What a view and a kernel tell each other; declared here once, TypeScript gets it from here (`protocol_types.py`).
 
 A message is a JSON object with a ``type``, and typed arrays in some members. `pack` takes the arrays out, as they
-travel beside the JSON: as binary buffers of a widget's message, as Base64 in an exported file. `unpack` is its
-inverse. Nodes are numbered as in the last `GraphMessage`, a tensor is a pair (node, output).
+travel beside the JSON: as binary buffers of a widget's message, as Base64 in an exported file; the nodes of a graph
+travel by columns (`columns.py`). `unpack` is its inverse. Nodes are numbered as in the last `GraphMessage`, a tensor is
+a pair (node, output).
 
 A view opens with `Hello`, and goes with `Bye`; the kernel answers with `GraphMessage`, then with what it has:
 `RunMessage`, `Events`, `Values`, `States`, `Breakpoints`. From then on it sends what changed. A recorded run is the
@@ -20,6 +21,8 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 import numpy as np
+
+from flowbook.notebook.columns import from_columns, to_columns
 
 PROTOCOL = 1
 
@@ -149,7 +152,8 @@ class Iteration(TypedDict):
 
 
 class States(TypedDict):
-    """The states of these nodes now; with ``all``, every other node is waiting. Sent for steps both ways.
+    """The states of these nodes now, of a node the last that is told; with ``all``, every other node is waiting. Sent
+    for steps both ways.
 
     ``next``: the node that runs next. ``position``: nodes done, ``count``: of how many. ``mode``: what the run does.
     ``iterations``: of the loops that have begun; an outer one before those in it. ``missed``: so many runs came after
@@ -587,6 +591,8 @@ def pack(message: Mapping[str, Any]) -> tuple[dict[str, Any], list[bytes]]:
             return [walk(each) for each in value]
         return value
 
+    if message.get("type") == "graph":
+        message = {**message, "nodes": to_columns(message["nodes"])}
     return walk(message), buffers
 
 
@@ -604,7 +610,8 @@ def unpack(message: Mapping[str, Any], buffers: Sequence[Any]) -> dict[str, Any]
             return {key: walk(each) for key, each in value.items()}
         return [walk(each) for each in value] if isinstance(value, list) else value
 
-    return {key: walk(each) for key, each in message.items()}
+    found = {key: walk(each) for key, each in message.items()}
+    return {**found, "nodes": from_columns(found["nodes"])} if message.get("type") == "graph" else found
 
 
 def _little(array: Any) -> Any:

@@ -46,6 +46,14 @@ def messages(path: Path) -> list[dict[str, Any]]:
     return [unpack(each["message"], [base64.b64decode(part) for part in each["buffers"]]) for each in entries]
 
 
+def test_the_script_stands_before_the_recording(session: Session, tmp_path: Path) -> None:
+    """So the worker that lays out starts while the browser still reads."""
+    fb.notebook.export(tmp_path / "run.html", session)
+    text = (tmp_path / "run.html").read_text(encoding="utf-8")
+    view, script, data = (text.index(each) for each in ('id="flowbook-view"', "<script>", 'id="flowbook-recording">'))
+    assert view < script < data
+
+
 def test_the_file_has_the_run_and_its_values(session: Session, tmp_path: Path) -> None:
     fb.notebook.export(tmp_path / "run.html", session)
     graph, run, events, values = messages(tmp_path / "run.html")
@@ -64,7 +72,7 @@ def test_only_the_views_own_script_may_run(session: Session, tmp_path: Path) -> 
     fb.notebook.export(tmp_path / "run.html", session.trace, title=title)
     text = (tmp_path / "run.html").read_text(encoding="utf-8")
     assert title not in text and text.count("<script") == 2
-    script = text.rpartition("<script>")[2].rpartition("</script>")[0]
+    script = text.partition("<script>")[2].partition("</script>")[0]
     digest = base64.b64encode(sha256(script.encode()).digest()).decode()
     (policy,) = re.findall(r'Content-Security-Policy" content="(.*?)"', text)
     assert f"script-src 'sha256-{digest}' 'wasm-unsafe-eval';" in policy and policy.startswith("default-src 'none'")

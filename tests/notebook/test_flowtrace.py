@@ -24,7 +24,7 @@ from flowbook import nn, train
 from flowbook.errors import FileError, RunError
 from flowbook.graph import container
 from flowbook.graph.types import SUPPORTED
-from flowbook.notebook.protocol import pack
+from flowbook.notebook.protocol import pack, unpack
 from flowbook.notebook.recording import recording
 from flowbook.runtime.events import Events, NodeInfo
 from flowbook.runtime.summary import Statistics, Summary, summarize
@@ -109,7 +109,7 @@ def expected(data: bytes, folder: Path) -> Any:
     found = []
     for message in recording(Trace.load(path)):
         plain, buffers = pack(message)
-        found.append(unpacked(json.loads(json.dumps(plain, allow_nan=False)), buffers))
+        found.append(unpack(json.loads(json.dumps(plain, allow_nan=False)), buffers))
     for each in found[0]["nodes"]:
         each.pop("doc", None)
     return found

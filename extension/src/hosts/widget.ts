@@ -2,7 +2,7 @@
 
 import { unpack } from "../codec";
 import type { Host } from "../host";
-import { packedProgram } from "./program";
+import { layoutProgram } from "./program";
 import { WorkerEngine } from "../layout/layouter";
 import type { ToKernel, ToView } from "../protocol";
 import { View } from "../view/view";
@@ -84,7 +84,8 @@ class WidgetHost implements Host {
 }
 
 function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
-  const engine = new WorkerEngine(packedProgram);
+  const engine = new WorkerEngine(layoutProgram);
+  engine.warm();
   const host = new WidgetHost(model);
   const view = new View(el, host, engine.run, { alone: false });
   return () => {

@@ -1,6 +1,5 @@
 /** What all views of a page share: the program, and one worker that lays out; both are loaded when there is a view. */
 
-import { unzip } from "../codec";
 import type { Host } from "../host";
 import type { WorkerEngine } from "../layout/layouter";
 import type { View } from "../view/view";
@@ -12,7 +11,13 @@ let engine: WorkerEngine | null = null;
 export type Draw = (home: HTMLElement, host: Host, settings: Settings, alone?: boolean) => View;
 
 export async function load(): Promise<Draw> {
-  const [{ View }, { WorkerEngine }] = await Promise.all([import("../view/view"), import("../layout/layouter")]);
-  const shared = (engine ??= new WorkerEngine(async () => unzip((await import("flowbook-layout-worker")).default)));
+  const [{ View }, { WorkerEngine }, { default: program }] = await Promise.all([
+    import("../view/view"), import("../layout/layouter"), import("flowbook-layout-worker"),
+  ]);
+  if (!engine) {
+    engine = new WorkerEngine(program);
+    engine.warm();
+  }
+  const shared = engine;
   return (home, host, settings, alone = false) => new View(home, host, shared.run, { alone, look: settings.look });
 }

@@ -1,4 +1,4 @@
-/** The program of the layout worker, gzip and Base64; `build.mjs` puts it in. */
+/** The program of the layout worker; `build.mjs` puts it in. */
 declare module "flowbook-layout-worker" {
   const program: string;
   export default program;

@@ -1,4 +1,7 @@
-/** A plain layout in columns: for where Graphviz cannot run. Boxes stand as far right as their inputs demand. */
+/**
+ * A plain layout in columns: for where Graphviz cannot run, and to tell at once about how large a picture will be. Boxes
+ * stand as far right as their inputs demand; gradients flow the other way, beside the nodes they belong to.
+ */
 
 import type { Outline } from "../model/outline";
 import { CARD, type Layout } from "./types";
@@ -11,10 +14,11 @@ export function inColumns(shown: Outline): Layout {
   // Boxes may form cycles; a bound on the passes ends them.
   for (let pass = 0, changed = true; changed && pass < 40; pass += 1) {
     changed = false;
-    for (const { source, target } of edges) {
-      const least = column.get(source.key)! + 1;
-      if (column.get(target.key)! < least && least < 60) {
-        column.set(target.key, least);
+    for (const { source, target, backward } of edges) {
+      const [left, right] = backward ? [target, source] : [source, target];
+      const least = column.get(left.key)! + 1;
+      if (column.get(right.key)! < least && least < 60) {
+        column.set(right.key, least);
         changed = true;
       }
     }
@@ -32,9 +36,9 @@ export function inColumns(shown: Outline): Layout {
   }
   for (const edge of edges) {
     const [a, b] = [layout.boxes.get(edge.source.key)!, layout.boxes.get(edge.target.key)!];
-    const start = { x: a.x + CARD.width, y: a.y + CARD.height / 2 };
-    const end = { x: b.x, y: b.y + CARD.height / 2 };
-    const bend = Math.max(30, Math.abs(end.x - start.x) / 2);
+    const start = { x: a.x + (edge.backward ? 0 : CARD.width), y: a.y + CARD.height / 2 };
+    const end = { x: b.x + (edge.backward ? CARD.width : 0), y: b.y + CARD.height / 2 };
+    const bend = Math.max(30, Math.abs(end.x - start.x) / 2) * (edge.backward ? -1 : 1);
     layout.edges.set(edge.key, [start, { x: start.x + bend, y: start.y }, { x: end.x - bend, y: end.y }, end]);
   }
   return layout;

@@ -38,20 +38,20 @@ export class Layouter {
 
 /** Graphviz in a worker; a layout that takes too long ends it, and the next one starts a new one. */
 export class WorkerEngine {
-  private worker: Promise<Worker> | null = null;
+  private worker: Worker | null = null;
   private next = 0;
   private readonly waiting = new Map<number, { resolve: (json: string) => void; reject: (error: Error) => void }>();
 
-  constructor(private readonly program: () => Promise<string>) {}
+  constructor(private readonly program: string) {}
 
-  /** Start already: it takes as long as reading a large recording. */
+  /** Start already, with a layout of next to nothing: until there is a graph, much of what a layout takes is done. */
   warm(): void {
-    this.worker ??= this.start();
-    this.worker.catch(() => undefined); // whoever asks for a layout is told
+    this.run("digraph{a->b}").catch(() => undefined); // whoever asks for a layout is told
   }
 
   readonly run: Engine = (dot) =>
     new Promise((resolve, reject) => {
+      this.worker ??= this.start();
       const id = (this.next += 1);
       const timer = setTimeout(() => this.fail(new Error("the layout took too long")), TIMEOUT);
       const done = <T>(go: (value: T) => void) => (value: T): void => {
@@ -59,14 +59,11 @@ export class WorkerEngine {
         go(value);
       };
       this.waiting.set(id, { resolve: done(resolve), reject: done(reject) });
-      this.worker ??= this.start();
-      const ask = (worker: Worker): void => worker.postMessage({ id, dot } satisfies Question);
-      this.worker.then(ask, (error) => this.fail(error as Error));
+      this.worker.postMessage({ id, dot } satisfies Question);
     });
 
-  private async start(): Promise<Worker> {
-    const program = new Blob([await this.program()], { type: "text/javascript;charset=utf-8" });
-    const url = URL.createObjectURL(program);
+  private start(): Worker {
+    const url = URL.createObjectURL(new Blob([this.program], { type: "text/javascript;charset=utf-8" }));
     const worker = new Worker(url);
     worker.onmessage = (event: MessageEvent<Reply>) => this.receive(event.data);
     worker.onerror = (event) => this.fail(new Error(event.message));
@@ -91,7 +88,7 @@ export class WorkerEngine {
   }
 
   dispose(): void {
-    void this.worker?.then((worker) => worker.terminate());
+    this.worker?.terminate();
     this.worker = null;
   }
 }

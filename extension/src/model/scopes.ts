@@ -32,8 +32,12 @@ export class ScopeTree {
 
   constructor(readonly nodes: readonly GraphNode[]) {
     const byPath = new Map<string, Scope>([["", this.root]]);
+    let scope = this.root;
     nodes.forEach((node, index) => {
-      const scope = this.find(node.scope ?? [], byPath);
+      // Neighbours mostly have one in common, and then it is one object (`codec.ts`).
+      if (index === 0 || node.scope !== nodes[index - 1]!.scope) {
+        scope = this.find(node.scope ?? [], byPath);
+      }
       scope.nodes.push(index);
       for (let each: Scope | null = scope; each; each = each.parent) {
         each.count += 1;
@@ -156,7 +160,7 @@ export class ScopeTree {
       for (let each: Scope | null = this.around[index] ?? null; each; each = each.parent) {
         if (serves) {
           found.add(each);
-        } else if (node.kind !== "variable" && node.kind !== "constant" && !initial.has(index)) {
+        } else if (node.kind !== "variable" && node.kind !== "constant" && !initial[index]) {
           computing.add(each);
         }
       }
@@ -165,21 +169,20 @@ export class ScopeTree {
     return found;
   }
 
-  /** Nodes that are there only to give variables their first values. */
-  private initial(): Set<number> {
-    const found = new Set<number>();
-    const used = new Set<number>();
+  /** 1 for each node that is there only to give variables their first values. */
+  private initial(): Uint8Array {
+    const found = new Uint8Array(this.nodes.length);
+    const used = new Uint8Array(this.nodes.length);
     for (let index = this.nodes.length - 1; index >= 0; index -= 1) {
       const node = this.nodes[index]!;
-      const initial = node.kind === "variable" || (found.has(index) && !used.has(index));
+      const initial = node.kind === "variable" || (found[index] && !used[index]);
       for (const input of node.inputs) {
         if (input !== null && typeof input === "object") {
-          (initial ? found : used).add(input.node);
+          (initial ? found : used)[input.node] = 1;
         }
       }
     }
-    used.forEach((each) => found.delete(each));
-    return found;
+    return found.map((each, index) => (used[index] ? 0 : each));
   }
 
   /** The closed scope that hides a node, if one does. */

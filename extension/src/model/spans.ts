@@ -15,26 +15,26 @@ export class Spans {
   readonly all: Span[] = [];
   /** Those that positions count: of a stepped run, the first one of each node that is in no body. */
   private readonly counted: Span[] = [];
-  private readonly begun = new Map<string, number>();
-  private readonly started = new Set<number>();
-  private readonly finished = new Set<number>();
+  /** When each node began, by thread. */
+  private readonly begun: number[][] = [];
+  private readonly started: true[] = [];
+  private readonly finished: true[] = [];
 
   clear(): void {
-    this.all.length = this.counted.length = 0;
-    [this.begun, this.started, this.finished].forEach((each) => each.clear());
+    [this.all, this.counted, this.begun, this.started, this.finished].forEach((each) => (each.length = 0));
   }
 
   begin(node: number, thread: number, seconds: number): void {
-    this.begun.set(`${node},${thread}`, seconds);
-    this.started.add(node);
+    (this.begun[thread] ??= [])[node] = seconds;
+    this.started[node] = true;
   }
 
   /** `parent`: the node in whose body it is. `live`: the run is stepped, not recorded. */
   finish(node: number, thread: number, end: number, bytes: number, parent: number | undefined, live: boolean): Span {
     // In a body a node may run many times while the node around it runs once; that one tells whether this is another run.
-    const again = this.finished.has(parent !== undefined && this.started.has(parent) ? parent : node);
-    const span = { node, start: this.begun.get(`${node},${thread}`) ?? end, end, bytes, thread, again };
-    this.finished.add(node);
+    const again = this.finished[parent !== undefined && this.started[parent] ? parent : node] === true;
+    const span = { node, start: this.begun[thread]?.[node] ?? end, end, bytes, thread, again };
+    this.finished[node] = true;
     this.all.push(span);
     if (!live || (!again && parent === undefined)) {
       this.counted.push(span);

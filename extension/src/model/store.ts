@@ -96,10 +96,11 @@ export class Store {
 
   /** Whether a node's value is there at this moment: it has run, or did not have to. */
   produced(node: number): boolean {
-    return this.state[node]! >= 3 || (this.run !== null && !this.computed.has(node));
+    return this.state[node]! >= 3 || (this.run !== null && !this.computed[node]);
   }
 
-  private computed = new Set<number>();
+  /** 1 for each node that the run computes. */
+  private computed = new Uint8Array();
 
   receive(message: ToView): void {
     switch (message.type) {
@@ -185,7 +186,7 @@ export class Store {
     this.readers = nodes.map(() => []);
     this.ruled = new Set(nodes.flatMap((each) => each.forward ?? []));
     this.values.clear();
-    this.computed = new Set();
+    this.computed = new Uint8Array(nodes.length);
     const again = chosen === null ? -1 : nodes.findIndex((each) => each.name === chosen);
     this.selected = again < 0 ? null : again;
     nodes.forEach((node, index) => {
@@ -205,8 +206,11 @@ export class Store {
       this.edited = this.story = null;
     }
     this.run = message;
-    this.computed = new Set(message.order);
-    message.order.forEach((node, index) => (this.device[node] = message.devices[index]));
+    this.computed.fill(0);
+    message.order.forEach((node, index) => {
+      this.computed[node] = 1;
+      this.device[node] = message.devices[index];
+    });
     this.tell("run");
   }
 

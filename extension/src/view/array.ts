@@ -1,6 +1,6 @@
 /** Elements of a value: where they are in its samples, and which of them make a picture or a table. */
 
-import { ordinal } from "../model/format";
+import { grouped, ordinal } from "../model/format";
 import type { Sample, Value } from "../protocol";
 
 export interface Element {
@@ -105,7 +105,7 @@ export function described(sample: Sample, shape: readonly number[]): string {
   if (kept >= size) {
     return "";
   }
-  const count = `${kept.toLocaleString("en")} of ${size.toLocaleString("en")} elements`;
+  const count = `${grouped(kept)} of ${grouped(size)} elements`;
   if (sample.every !== undefined) {
     return `${count}, every ${ordinal(sample.every)}; statistics are of all`;
   }
@@ -121,7 +121,7 @@ export function partOf(range: Range, size: number, name: string): string {
   }
   const every = stride === 1 ? "" : `, every ${ordinal(stride)}`;
   const last = start + stride * (count - 1);
-  return `${name} ${start} … ${last} of ${size.toLocaleString("en")}${every}`;
+  return `${name} ${start} … ${last} of ${grouped(size)}${every}`;
 }
 
 /** The index of an element by its place in C order. */

@@ -1,6 +1,6 @@
 /** What the last commit did to the graph, and what is stale since: a chip until it is dismissed. */
 
-import { plural } from "../model/format";
+import { grouped, plural } from "../model/format";
 import type { Store } from "../model/store";
 import { button, h } from "./dom";
 
@@ -26,7 +26,7 @@ export class Changes {
     if (seen) {
       return;
     }
-    const words = groups.filter(([, names]) => names.length).map(([kind, names]) => `${names.length.toLocaleString("en")} ${kind}`);
+    const words = groups.filter(([, names]) => names.length).map(([kind, names]) => `${grouped(names.length)} ${kind}`);
     const toggle = button("What changed", words.join(" · "), () => this.toggle(), { "aria-expanded": String(this.open) });
     const close = button("Dismiss what changed", "✕", () => {
       store.changesSeen = true;

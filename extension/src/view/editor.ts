@@ -1,6 +1,6 @@
 /** Changing a value: by a formula of what it is now, or by one number for all of it; and what that did. */
 
-import { milliseconds, plural } from "../model/format";
+import { grouped, milliseconds, plural } from "../model/format";
 import type { Store } from "../model/store";
 import type { Ref, ToKernel } from "../protocol";
 import { button, h } from "./dom";
@@ -50,7 +50,7 @@ export class Editor {
     if (edited) {
       const undo = button("Undo the change", "undo", () => this.send({ type: "undo" }), { class: "fb-inline" });
       this.result.replaceChildren(
-        h("b", {}, `${edited.recomputed.toLocaleString("en")} of ${plural(edited.count, "node")}`),
+        h("b", {}, `${grouped(edited.recomputed)} of ${plural(edited.count, "node")}`),
         ` ran again in ${milliseconds(edited.seconds * 1000)}`,
         ...edited.effects.flatMap((each) => ["; ", h("span", { class: "fb-mono" }, each)]),
         " · ", undo,

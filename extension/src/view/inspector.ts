@@ -1,6 +1,7 @@
 /** The inspector at the right: one node, its value, its gradient, where it stands and where it comes from. */
 
 import { bytes, milliseconds, number, plural, spec, specs } from "../model/format";
+import { largest } from "../model/largest";
 import type { Store } from "../model/store";
 import type { GraphNode, Ref, ToKernel } from "../protocol";
 import { button, h } from "./dom";
@@ -96,9 +97,7 @@ export class Inspector {
     if (store.run?.total !== undefined) {
       lines.push(`ran in ${milliseconds(store.run.total * 1000)}`);
     }
-    const slow = store.nodes.map((_, index) => index).filter((each) => store.time[each]! > 0);
-    slow.sort((a, b) => store.time[b]! - store.time[a]!);
-    const list = slow.slice(0, 10).map((each): [number, string] => [each, milliseconds(store.time[each]!)]);
+    const list = largest(store.time, 10).map((each): [number, string] => [each, milliseconds(store.time[each]!)]);
     return h(
       "div",
       { class: "fb-body" },

@@ -1,7 +1,9 @@
 /** What of the graph is open, and where the camera is: it asks for layouts, and brings nodes into sight. */
 
+import { inColumns } from "../layout/columns";
 import type { Layouter } from "../layout/layouter";
-import { type Box, outline } from "../model/outline";
+import type { Layout } from "../layout/types";
+import { type Box, type Outline, outline } from "../model/outline";
 import type { Scope, ScopeTree } from "../model/scopes";
 import type { Store } from "../model/store";
 import { type Canvas, within } from "./canvas";
@@ -19,6 +21,8 @@ export class Scene {
   private across = true;
   private round = 0;
   private begun = false;
+  /** What was outlined last, and of what: it takes a look at each node of the graph. */
+  private last: { tree: ScopeTree; open: string; shown: Outline } | null = null;
 
   constructor(
     private readonly store: Store,
@@ -56,23 +60,31 @@ export class Scene {
 
   /** Across, as one reads, unless the picture is so long that it is larger from top to bottom. It stays that way. */
   private async direction(): Promise<boolean> {
-    const { camera } = this.canvas;
-    const shown = outline(this.store.tree, this.open);
-    const across = await this.layouter.layout(shown, true);
-    const room = this.size.room;
-    const scale = camera.fitting(across.width, across.height, room);
-    if (scale > (this.size.compact ? 0.6 : 0.8)) {
-      return true;
+    const shown = this.outline();
+    const scale = ({ width, height }: Layout): number => this.canvas.camera.fitting(width, height, this.size.room);
+    const enough = this.size.compact ? 0.6 : 0.8;
+    const across = this.layouter.layout(shown, true);
+    if (scale(inColumns(shown)) < enough) {
+      void this.layouter.layout(shown, false); // it will be wanted, too: so the worker goes on at once
     }
-    const down = await this.layouter.layout(shown, false);
-    return scale >= camera.fitting(down.width, down.height, room);
+    const found = scale(await across);
+    return found > enough || found >= scale(await this.layouter.layout(shown, false));
+  }
+
+  private outline(): Outline {
+    const { tree } = this.store;
+    const open = [...this.open].map((each) => each.id).join();
+    if (this.last?.tree !== tree || this.last.open !== open) {
+      this.last = { tree, open, shown: outline(tree, this.open) };
+    }
+    return this.last.shown;
   }
 
   /** Lay out what is open now. A layout that comes too late is not shown. */
   private async show(): Promise<boolean> {
     const round = (this.round += 1);
     const { graph } = this.store;
-    const shown = outline(this.store.tree, this.open);
+    const shown = this.outline();
     const layout = await this.layouter.layout(shown, this.across);
     if (round !== this.round || graph !== this.store.graph) {
       return false;
@@ -110,14 +122,14 @@ export class Scene {
       this.open.delete(each);
       this.open.add(each); // last: what was opened last closes last
     }
-    let boxes = outline(this.store.tree, this.open).boxes.length;
+    let boxes = this.outline().boxes.length;
     for (const each of [...this.open]) {
       if (boxes <= MOST) {
         break;
       }
       if (each !== this.store.tree.root && !within(scope, each)) {
         this.open.delete(each);
-        boxes = outline(this.store.tree, this.open).boxes.length;
+        boxes = this.outline().boxes.length;
       }
     }
   }

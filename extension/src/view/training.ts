@@ -1,6 +1,6 @@
 /** A training that goes on: how far it is, its curves, and a button that ends it. */
 
-import { duration, number } from "../model/format";
+import { duration, grouped, number } from "../model/format";
 import type { Store } from "../model/store";
 import { button, eachFrame, h } from "./dom";
 import { icon } from "./icons";
@@ -40,7 +40,7 @@ export class Training {
     const left = done && !over ? ` · ${duration((seconds / done) * (steps - done))} left` : "";
     const speed = seconds > 0 ? ` · ${number(done / seconds, 3)} steps/s` : "";
     const end = stopped ? " · stopped" : left;
-    this.text.replaceChildren("step ", h("b", {}, done.toLocaleString("en")), ` of ${steps.toLocaleString("en")}${speed}${end}`);
+    this.text.replaceChildren("step ", h("b", {}, grouped(done)), ` of ${grouped(steps)}${speed}${end}`);
     this.bar.style.width = `${Math.min(100, (100 * done) / Math.max(1, steps))}%`;
     this.track.setAttribute("aria-valuemax", String(steps));
     this.track.setAttribute("aria-valuenow", String(done));
