@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import linecache
 import os
 import sys
@@ -14,8 +15,8 @@ import numpy as np
 import pytest
 
 import flowbook as fb
-from flowbook.notebook import marks
-from flowbook.notebook.live import opening, snapshot, watching
+from flowbook.notebook import commands, marks
+from flowbook.notebook.live import graphview, opening, snapshot, watching
 from flowbook.notebook.live.graphview import GraphView
 from flowbook.notebook.live.liveview import MOST, VIEWS, LiveView, Views
 from flowbook.notebook.live.snapshot import settled
@@ -128,6 +129,17 @@ def test_no_page_nothing_is_watched(book: Notebook, monkeypatch: pytest.MonkeyPa
     assert watch.begin(plan, 1) is None and watch.active == 0
     watch.look(3)
     assert watch.begin(plan, 1) is None and watch.active == 0
+
+
+def test_a_graph_that_could_not_be_seen_is_told_after_the_cell(book: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = book("net", NET)
+    with monkeypatch.context() as patched:
+        patched.setattr(graphview, "snapshot", lambda *_, **__: None)  # a cell is changing it
+        page = Page(view)
+        page.wait(lambda: view.owed)
+    assert view.memory.graph is None
+    opening.follow()  # the cell is done, and the graph is as it was before it
+    page.wait_for("graph")
 
 
 def test_watching_changes_no_byte() -> None:
@@ -633,3 +645,22 @@ def test_a_page_says_how_many_elements_of_a_chosen_value_it_wants(book: Notebook
     page.wait(lambda: any(each["type"] == "values" for each in page.messages[count:]))
     size = page.values[0, 0]["sample"]["data"].size
     assert sent / 2 < size <= sent  # every n-th element, so that there are no more than that
+
+
+def test_a_view_and_a_cell_that_ask_at_once_get_one_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = threading.Barrier(2)
+
+    class Slow(fb.Session):
+        def __init__(self, graph: fb.Graph) -> None:
+            with contextlib.suppress(threading.BrokenBarrierError):
+                begun.wait(0.2)  # the other one gets as far as this, if it can
+            super().__init__(graph)
+
+    monkeypatch.setattr(commands, "Session", Slow)
+    graph, found = fb.Graph(), []
+    threads = [threading.Thread(target=lambda: found.append(fb.notebook.session(graph))) for _ in range(2)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert found[0] is found[1]

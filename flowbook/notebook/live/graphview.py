@@ -48,7 +48,7 @@ class GraphView(FollowingView):
         self.whole = cell is None
         self.commit: Commit | None = None  # of the cell, the last time: what to mark
         self.maker: str | None = None  # the front end's id of the cell
-        self.missed = False  # whether it could not be seen, as a cell was changing it
+        self.owed = False  # whether pages are still to be told the graph, as a cell was changing it
         self._retired = False
         self._selected: int | None = None
         self._marks: list[marks.Mark] = []  # by number, from 1; also those that are gone
@@ -92,7 +92,7 @@ class GraphView(FollowingView):
         if self._retired:
             return
         taken = snapshot(self.graph, self.cell, self.session(), whole=self.whole)
-        self.missed = taken is None
+        self.owed = taken is None
         if taken is None:
             return  # `update` comes after the cell
         with self.lock:

@@ -118,7 +118,7 @@ def follow() -> None:
         changed = _versions.get(graph) != graph.version
         _versions[graph] = graph.version
         for view in views.values():
-            if changed or view.missed:
+            if changed or view.owed:
                 view.update()
         _retell(graph)
         watch_of(graph).settle()
