@@ -23,12 +23,17 @@ for _name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_R
     os.environ[_name] = os.path.join(os.environ["FLOWBOOK_TEST_HOME"], _name.lower())
 
 import random
+import signal
 
 import hypothesis
 import numpy as np
 import pytest
 
 from tests.tools import lab
+
+# A shell starts what it runs in the background deaf to Ctrl-C, which some tests send.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Programs, not tests; importing them to look for docstrings could run them.
 collect_ignore = ["bench", "tools"]
