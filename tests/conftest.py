@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Generator
 
 # One BLAS thread in every process, kernels of notebooks included. The bytes of a
 # product depend on the number of threads, and several processes share the cores.
@@ -66,6 +67,25 @@ def rng() -> np.random.Generator:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.get_closest_marker("browser") and (reason := lab.missing()):
         pytest.skip(reason)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """A test whose page lost its kernel says nothing of flowbook: it is repeated once, and the summary lists it."""
+    try:
+        return (yield)
+    except lab.DeafPage:
+        pyfuncitem.user_properties.append(("repeated", "JupyterLab's page got no answer from an idle kernel"))
+        wanted = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+        pyfuncitem.obj(**wanted)
+        return True
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for report in (each for reports in terminalreporter.stats.values() for each in reports):
+        for name, reason in getattr(report, "user_properties", ()):
+            if name == "repeated" and report.when == "call":
+                terminalreporter.write_line(f"REPEATED {report.nodeid}: {reason}")
 
 
 def pytest_unconfigure() -> None:

@@ -75,6 +75,10 @@ if hasattr(_faulthandler, "register"):
 """
 
 
+class DeafPage(Exception):
+    """The page gets no answer from an idle kernel, whatever it asks: JupyterLab has lost it, and no view can work."""
+
+
 class Lab:
     """A JupyterLab server and a browser page that shows one notebook."""
 
@@ -130,12 +134,16 @@ class Lab:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and self.page is not None:
+        deaf = False
+        if isinstance(error, Exception) and self.page is not None:
             try:
+                deaf = self.deaf()
                 print(self.report(), file=sys.stderr)
             except Exception as trouble:
                 print(f"the page says no more: {trouble}", file=sys.stderr)
         self.close()
+        if deaf:
+            raise DeafPage from error
 
     def _start_server(self) -> tuple[str, str]:
         token = secrets.token_urlsafe(32)
@@ -359,6 +367,19 @@ class Lab:
             time.sleep(0.2)
         raise TimeoutError(f"no recording of {steps} nodes was kept\n{self.report()}")
 
+    def deaf(self) -> bool:
+        """Whether the kernel is idle, as far as the page knows, and does not answer its most plain request."""
+        return bool(
+            self._in_page(
+                """
+                const kernel = panel()?.sessionContext.session?.kernel;
+                if (kernel?.status !== 'idle') return false;
+                const asked = kernel.requestExecute({code: '', silent: true, store_history: false});
+                return await Promise.race([asked.done.then(() => false, () => true), sleep(10000).then(() => true)]);
+                """
+            )
+        )
+
     def report(self) -> str:
         """What there is to know when something did not happen in time: of the page, the kernel, and the server."""
         page = self._in_page(
@@ -369,7 +390,10 @@ class Lab:
             const asked = kernel?.requestExecute({code: argument, silent: false, store_history: false});
             if (asked) {
                 asked.onIOPub = message => { said += message.content.text ?? message.content.traceback ?? ''; };
-                await Promise.race([asked.done.catch(() => null), sleep(5000)]);
+                const answered = asked.done.then(() => '', error => `(refused: ${error})`);
+                const answer = await Promise.race([answered, sleep(5000)]) ?? '(no answer in 5 s)';
+                const stuck = await Promise.race([kernel._msgChain, sleep(1000).then(() => '(messages wait)')]) ?? '';
+                said += answer + stuck;
             }
             return [said, {
                 kernel: [kernel?.connectionStatus, kernel?.status, `${kernel?._pendingMessages?.length} to be sent`],
@@ -383,8 +407,26 @@ class Lab:
             _KERNEL,
         )
         log = self._log.read_text(errors="replace")[-4000:]
-        said = ["kernel:", page[0], *self._stacks(), "server log:", log]
+        said = ["kernel:", page[0], self._other_client(), *self._stacks(), "server log:", log]
         return "\n".join([json.dumps(page[1], indent=1), *self.errors, *said])
+
+    def _other_client(self) -> str:
+        """Whether the kernel answers somebody who is not the page."""
+        from jupyter_client.blocking.client import BlockingKernelClient
+
+        found = []
+        for each in (self._folder / "runtime").glob("kernel-*.json"):
+            client = BlockingKernelClient(connection_file=str(each))
+            client.load_connection_file()
+            client.start_channels(hb=False)
+            try:
+                client.execute("", silent=True, reply=True, timeout=5)
+                found.append("another client is answered")
+            except Exception as error:
+                found.append(f"another client is not answered: {error!r}")
+            finally:
+                client.stop_channels()
+        return ", ".join(found)
 
     def _stacks(self) -> list[str]:
         """What the threads of each kernel are doing, where the system has signals for that."""
