@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from flowbook.notebook.live.channels import MIME
 from tests.browser.test_lab import write_notebook
 from tests.browser.test_lab_extension import DEBUG, LOAD, NET, RUN, TRAIN, clean, command, view
+from tests.browser.test_lab_unseen import again
 from tests.tools.lab import Lab
 
 pytestmark = pytest.mark.browser
@@ -33,9 +36,10 @@ def lossy(line, message):
 manager.targets["flowbook-graph"] = lossy"""
 
 
-def lose_information(page: Any) -> None:
-    """What the kernel is, is lost the first time that the page asks, as now and then while a kernel starts."""
-    asked = []
+def lose_information(page: Any, lost: Callable[[int], bool] = lambda asked: asked < 2) -> None:
+    """What the kernel is, is lost the first time that the page asks, as now and then while a kernel starts; or as long
+    as ``lost`` says, which is given how often it was asked."""
+    asked: list[Any] = []
 
     def connect(socket: Any) -> None:
         server = socket.connect_to_server()
@@ -46,7 +50,7 @@ def lose_information(page: Any) -> None:
             server.send(message)
 
         def answer(message: Any) -> None:
-            if b"kernel_info_request" not in message or len(asked) > 1:
+            if b"kernel_info_request" not in message or not lost(len(asked)):
                 socket.send(message)
 
         socket.on_message(ask)
@@ -124,4 +128,26 @@ def test_a_kernel_that_nobody_knows_is_asked_what_it_is(tmp_path: Path) -> None:
     with Lab(path, timeout=90, prepare=lose_information) as lab:
         lab.run_all()
         view(lab, 1).locator(".fb-card").filter(has_text="loss").wait_for()
+        clean(lab)
+
+
+def test_what_was_kept_is_shown_until_the_kernel_answers(tmp_path: Path) -> None:
+    path = write_notebook(tmp_path / "slow.ipynb", [LOAD, NET, DEBUG, "_ = d.step()"])
+    silent: list[bool] = []
+    with Lab(path, timeout=90, prepare=lambda page: lose_information(page, lambda _: bool(silent))) as lab:
+        lab.run_all()
+        view(lab, 2)
+        lab.wait_until_kept(2, MIME, 1)
+        command(lab, "docmanager:save")
+        silent.append(True)
+        again(lab)
+        kept = view(lab, 2)
+        kept.locator(".fb-status").filter(has_text="1 of ").wait_for()
+        kept.evaluate("(view) => { view.dataset.kept = 'yes'; }")
+        lab.run_cell(3, "_ = d.step()")
+        lab.page.locator(".jp-InputPrompt").last.filter(has_text="[5]").wait_for()
+        assert kept.get_attribute("data-kept") == "yes"  # of what the kernel does now it knows nothing
+        silent.clear()
+        view(lab, 2).locator(".fb-status").filter(has_text="2 of ").wait_for()
+        assert lab.page.locator(".jp-Notebook .jp-Cell").nth(2).locator(".fb-view:not([data-kept])").count() == 1
         clean(lab)

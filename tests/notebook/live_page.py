@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,6 +13,19 @@ from flowbook.notebook.live.liveview import LiveView
 from flowbook.notebook.protocol import PROTOCOL, unpack
 
 PATIENCE = 20.0
+
+
+class Gate:
+    """A node's function that waits: ``inside`` is set when it has begun, and it goes on when ``free`` is."""
+
+    def __init__(self) -> None:
+        self.inside = threading.Event()
+        self.free = threading.Event()
+
+    def __call__(self, value: Any) -> Any:
+        self.inside.set()
+        assert self.free.wait(PATIENCE)
+        return value
 
 
 class Page:

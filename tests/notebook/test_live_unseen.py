@@ -12,7 +12,7 @@ import pytest
 from flowbook.notebook.live import opening, watching
 from flowbook.notebook.live.watching import GraphWatch, watch_of
 from tests.notebook.conftest import Notebook as Cells
-from tests.notebook.live_page import Page
+from tests.notebook.live_page import PATIENCE, Gate, Page
 from tests.notebook.test_live_watching import NET, SLOW, TRAIN, Notebook, X
 
 TWICE = "x2 = fb.placeholder((4, 3))\ny = x2 * 2.0"
@@ -271,14 +271,7 @@ def test_values_that_wait_for_a_page_are_bounded(monkeypatch: pytest.MonkeyPatch
 
 
 def test_who_looks_in_the_middle_of_a_run_sees_all_of_it(book: Notebook) -> None:
-    gate, inside = threading.Event(), threading.Event()
-
-    def wait(h: Any) -> Any:
-        inside.set()
-        assert gate.wait(20)
-        return h
-
-    book.names["wait"] = wait
+    gate = book.names["wait"] = Gate()
     book("net", NET)
     page = book.open(book("slow", SLOW))
     away(page)
@@ -286,13 +279,13 @@ def test_who_looks_in_the_middle_of_a_run_sees_all_of_it(book: Notebook) -> None
     runner = threading.Thread(target=run, args=(book, 1.0, "end"))
     runner.start()
     try:
-        assert inside.wait(20)
+        assert gate.inside.wait(PATIENCE)
         page("watch", visible=True)
         page.wait(lambda: page.status.get("mode") == "running" and page.state[page.node("slow")] == 2)
         assert page.state[page.node("h")] >= 3
         page("watch", visible=False)  # and what is told in part is told anew
     finally:
-        gate.set()
+        gate.free.set()
         runner.join()
     watch = watch_of(book.graph)
     page.wait(lambda: watch.last is not None and watch.last.run == watch.runs)

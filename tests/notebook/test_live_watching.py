@@ -23,7 +23,7 @@ from flowbook.notebook.live.snapshot import settled
 from flowbook.notebook.live.watching import quartiles, watch_of
 from flowbook.notebook.protocol import PROTOCOL
 from flowbook.runtime.watch import WATCHES
-from tests.notebook.live_page import Page
+from tests.notebook.live_page import PATIENCE, Gate, Page
 
 X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
 NET = """
@@ -473,33 +473,26 @@ end = slow * 2.0
 
 def test_a_run_begins_with_nothing_done(book: Notebook) -> None:
     """The picture of a run on its way has nothing of the one before."""
-    gate, inside = threading.Event(), threading.Event()
-    gate.set()
-
-    def wait(h: Any) -> Any:
-        inside.set()
-        assert gate.wait(20)
-        return h
-
-    book.names["wait"] = wait
+    gate = book.names["wait"] = Gate()
+    gate.free.set()
     book("net", NET)
     page = book.open(book("slow", SLOW))
     watch_of(book.graph).look()
     book.run("end")
     page.wait(lambda: page.status.get("mode") == "done")
-    gate.clear()
-    inside.clear()
+    gate.free.clear()
+    gate.inside.clear()
     watch_of(book.graph).look()
     count = len(page.messages)
     runner = threading.Thread(target=book.run, args=("end",))
     runner.start()
     try:
-        assert inside.wait(20)
+        assert gate.inside.wait(PATIENCE)
         page.wait(lambda: page.status["mode"] == "running" and page.state[page.node("slow")] == 2)
         assert page.status["position"] < page.status["count"] and page.state[page.node("end")] < 3
         assert page.messages[count]["type"] == "run"
     finally:
-        gate.set()
+        gate.free.set()
         runner.join()
     page.wait(lambda: page.status["mode"] == "done")
 
