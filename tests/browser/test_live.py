@@ -12,6 +12,7 @@ import pytest
 
 from flowbook.notebook.live.channels import MIME
 from tests.browser.test_lab import write_notebook
+from tests.tools import lab_report
 from tests.tools.lab import Lab
 
 pytestmark = pytest.mark.browser
@@ -93,7 +94,7 @@ def wait_for_views(lab: Lab, count: int) -> None:
         lab.page.locator(".fb-view").nth(count - 1).wait_for()
     except Exception as error:
         texts = [each[:300] for each in lab.page.locator(".jp-OutputArea-output").all_inner_texts()]
-        raise AssertionError(f"{texts}\n{lab.report()}") from error
+        raise AssertionError(f"{texts}\n{lab_report.report(lab)}") from error
 
 
 def pictures(lab: Lab, view: int) -> list[str]:

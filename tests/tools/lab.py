@@ -12,7 +12,6 @@ home, settings and runtime folders, so that a person's JupyterLab is neither rea
 from __future__ import annotations
 
 import base64
-import contextlib
 import gzip
 import json
 import os
@@ -31,6 +30,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 from flowbook.notebook.protocol import STATES
+from tests.tools import lab_report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -58,21 +58,6 @@ def missing() -> str | None:
         if find_spec(module) is None:
             return f"needs the Python package {module}"
     return None if browser_path() else f"needs a browser: none of {', '.join(BROWSERS)} is on the PATH"
-
-
-# What a kernel tells of its views, if it answers.
-_KERNEL = """
-from flowbook.notebook.live.liveview import VIEWS as _VIEWS
-for _view in _VIEWS._views.values():
-    print(type(_view).__name__, list(_view.channels.values()), len(_view._greeted), _view.memory.graph is not None)
-"""
-# And what its threads are doing, also if it does not.
-_STACKS = """
-import faulthandler as _faulthandler, os as _os, signal as _signal
-_stacks = open(_os.path.join({folder!r}, f"stacks-{{_os.getpid()}}.txt"), "w")
-if hasattr(_faulthandler, "register"):
-    _faulthandler.register(_signal.SIGUSR1, file=_stacks, all_threads=True)
-"""
 
 
 class DeafPage(Exception):
@@ -137,8 +122,8 @@ class Lab:
         deaf = False
         if isinstance(error, Exception) and self.page is not None:
             try:
-                deaf = self.deaf()
-                print(self.report(), file=sys.stderr)
+                deaf = lab_report.deaf(self)
+                print(lab_report.report(self), file=sys.stderr)
             except Exception as trouble:
                 print(f"the page says no more: {trouble}", file=sys.stderr)
         self.close()
@@ -163,7 +148,7 @@ class Lab:
             environment[name] = str(path)
         startup = self._folder / "ipython" / "profile_default" / "startup"
         startup.mkdir(parents=True)
-        (startup / "stacks.py").write_text(_STACKS.format(folder=str(self._folder)))
+        (startup / "stacks.py").write_text(lab_report.STACKS.format(folder=str(self._folder)))
         environment["JUPYTER_TOKEN"] = token  # not on the command line, which others can read
         environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
         dark = "Dark" if self._theme == "dark" else "Light"
@@ -323,7 +308,7 @@ class Lab:
             [self.timeout * 1000, self._extension],
         )
         if state != "ready":
-            raise TimeoutError(f"{state}\n{self.report()}")
+            raise TimeoutError(f"{state}\n{lab_report.report(self)}")
 
     def run_all(self) -> None:
         """Run all cells, as the menu does, and wait until the last one is done."""
@@ -341,7 +326,7 @@ class Lab:
             self.timeout * 1000,
         )
         if state != "done":
-            raise RuntimeError(f"running all cells: {state}\n{self.report()}")
+            raise RuntimeError(f"running all cells: {state}\n{lab_report.report(self)}")
         self.settle()
 
     def run_cell(self, cell: int, source: str) -> None:
@@ -365,77 +350,7 @@ class Lab:
                 if recording is not None and _finished(recording) == steps:
                     return
             time.sleep(0.2)
-        raise TimeoutError(f"no recording of {steps} nodes was kept\n{self.report()}")
-
-    def deaf(self) -> bool:
-        """Whether the kernel is idle, as far as the page knows, and does not answer its most plain request."""
-        return bool(
-            self._in_page(
-                """
-                const kernel = panel()?.sessionContext.session?.kernel;
-                if (kernel?.status !== 'idle') return false;
-                const asked = kernel.requestExecute({code: '', silent: true, store_history: false});
-                return await Promise.race([asked.done.then(() => false, () => true), sleep(10000).then(() => true)]);
-                """
-            )
-        )
-
-    def report(self) -> str:
-        """What there is to know when something did not happen in time: of the page, the kernel, and the server."""
-        page = self._in_page(
-            """
-            const kernel = panel()?.sessionContext.session?.kernel;
-            const texts = name => [...document.querySelectorAll(name)].map(node => node.innerText);
-            let said = '';
-            const asked = kernel?.requestExecute({code: argument, silent: false, store_history: false});
-            if (asked) {
-                asked.onIOPub = message => { said += message.content.text ?? message.content.traceback ?? ''; };
-                const answered = asked.done.then(() => '', error => `(refused: ${error})`);
-                const answer = await Promise.race([answered, sleep(5000)]) ?? '(no answer in 5 s)';
-                const stuck = await Promise.race([kernel._msgChain, sleep(1000).then(() => '(messages wait)')]) ?? '';
-                said += answer + stuck;
-            }
-            return [said, {
-                kernel: [kernel?.connectionStatus, kernel?.status, `${kernel?._pendingMessages?.length} to be sent`],
-                information: await Promise.race([kernel?.info, sleep(1000)]) ? 'there' : 'not there',
-                prompts: texts('.jp-InputPrompt'),
-                dialogs: texts('.jp-Dialog'),
-                outputs: texts('.jp-OutputArea-output').map(text => text.slice(0, 1000)),
-                views: [...document.querySelectorAll('.flowbook-output')].map(node => node.innerHTML.slice(0, 300)),
-            }];
-            """,
-            _KERNEL,
-        )
-        log = self._log.read_text(errors="replace")[-4000:]
-        said = ["kernel:", page[0], self._other_client(), *self._stacks(), "server log:", log]
-        return "\n".join([json.dumps(page[1], indent=1), *self.errors, *said])
-
-    def _other_client(self) -> str:
-        """Whether the kernel answers somebody who is not the page."""
-        from jupyter_client.blocking.client import BlockingKernelClient
-
-        found = []
-        for each in (self._folder / "runtime").glob("kernel-*.json"):
-            client = BlockingKernelClient(connection_file=str(each))
-            client.load_connection_file()
-            client.start_channels(hb=False)
-            try:
-                client.execute("", silent=True, reply=True, timeout=5)
-                found.append("another client is answered")
-            except Exception as error:
-                found.append(f"another client is not answered: {error!r}")
-            finally:
-                client.stop_channels()
-        return ", ".join(found)
-
-    def _stacks(self) -> list[str]:
-        """What the threads of each kernel are doing, where the system has signals for that."""
-        found = list(self._folder.glob("stacks-*.txt"))
-        for each in found:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(each.stem.removeprefix("stacks-")), signal.SIGUSR1)
-        time.sleep(0.5 if found else 0)
-        return [text for each in found if (text := each.read_text())]
+        raise TimeoutError(f"no recording of {steps} nodes was kept\n{lab_report.report(self)}")
 
     def hide_sidebar(self) -> None:
         self._in_page("if (!window.jupyterapp.shell.leftCollapsed) window.jupyterapp.shell.collapseLeft();")
