@@ -17,7 +17,7 @@ TESTS = tests flowbook --nbval --nbval-cell-timeout=300 notebooks
 
 FLAGSHIP = notebooks/04-train-a-classifier.ipynb
 
-.PHONY: help demo test test-all check format lab bench notebooks extension lock clean distclean venv
+.PHONY: help demo test test-all check format lab bench notebooks extension native lock clean distclean venv
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo 'make check     formatting, lint, types, generated files'
 	@echo 'make format    format the code and fix what can be fixed'
 	@echo 'make notebooks execute the notebooks anew and keep what they show'
+	@echo 'make native    build the native library (kernels/) into flowbook/native; needs a C++ compiler'
 	@echo 'make extension build the view (extension/) into flowbook/static; needs Node 20'
 	@echo 'make lock      pin the test environment again (UPGRADE=1: newest versions)'
 	@echo 'make clean     remove build results; `make distclean` removes .venv, too'
@@ -61,6 +62,7 @@ bench: venv
 	$(PY) tests/bench/cells.py
 	$(PY) tests/bench/view.py
 	$(PY) tests/bench/live.py
+	$(PY) tests/bench/scaling.py
 
 # What it builds is committed, so that installing needs no Node; tests compare it with its sources.
 extension: venv extension/node_modules/.package-lock.json
@@ -83,14 +85,14 @@ LOCK = --universal --python-version 3.11 --generate-hashes --no-annotate --no-st
 	--custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade)
 
 clean:
-	rm -rf $(BUILD) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(BUILD) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis flowbook/native/*.so $(VENV)/.native
 	find flowbook tests notebooks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean
 	rm -rf $(VENV)
 
 # The environment, in three steps; each is made again only when what it depends on changes.
-venv: $(VENV)/.project
+venv: $(VENV)/.project $(VENV)/.native
 
 $(VENV)/.created:
 	@test -n "$(PYTHON)" || { \
@@ -113,6 +115,17 @@ $(VENV)/.locked: requirements/test.lock $(VENV)/.created
 $(VENV)/.project: pyproject.toml $(shell find extension/labextension) $(VENV)/.locked
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+# Beside its sources, where an editable install finds it. Without a compiler flowbook runs on NumPy; a compiler that
+# fails is an error.
+NATIVE = $(BUILD)/native
+native $(VENV)/.native: $(shell find kernels -type f) $(VENV)/.locked
+	@if command -v $(firstword $(CXX)) >/dev/null; then \
+		mkdir -p $(BUILD) && $(VENV)/bin/cmake -S kernels -B $(NATIVE) -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja \
+			-DPython_EXECUTABLE=$(CURDIR)/$(PY) -DCMAKE_LIBRARY_OUTPUT_DIRECTORY=$(CURDIR)/flowbook/native >$(NATIVE).log && \
+		$(VENV)/bin/cmake --build $(NATIVE) >>$(NATIVE).log || { cat $(NATIVE).log; exit 1; }; \
+	else echo 'no C++ compiler: flowbook will run on NumPy, which is slower'; fi
+	@touch $(VENV)/.native
 
 $(VENV)/.oracles: requirements/oracles.lock $(VENV)/.project
 	$(PY) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/oracles.lock

@@ -1,0 +1,30 @@
+// `Plan`: what Python hands to the native executor.
+#pragma once
+
+#include "python/common.h"
+#include "runtime/executor.h"
+
+namespace fb::py {
+
+struct NativePlan {
+    std::unique_ptr<fb::Plan> plan;
+    std::vector<int32_t> externals;                    // slots that each run is given, in order
+    std::vector<std::pair<int32_t, Ref>> constants;    // arrays, by slot
+    std::vector<int32_t> origin;                       // by step: which of Python's steps it is, or belongs to
+    size_t host_slots = 0;                             // that `values` has to have: those of the host's steps
+};
+
+struct PlanObject {
+    PyObject_HEAD
+    NativePlan* native;
+};
+
+extern PyTypeObject PlanType;
+
+
+// Runs a plan: `externals` by place (any objects NumPy makes arrays of), `perform` and `values` for its host steps.
+// The results, fresh arrays, in `results`.
+void run_plan(const NativePlan& native, PyObject* const* externals, PyObject* perform, PyObject* values, int threads,
+              uint32_t run, std::vector<Ref>& results);
+
+}  // namespace fb::py

@@ -1,0 +1,73 @@
+// A plan as the native executor runs it: which kernel reads which slots and fills which, where each value lies, and
+// what has to wait for what. Frozen once built; any number of runs may use it at once.
+#pragma once
+
+#include "runtime/kernel.h"
+
+#include <memory>
+
+namespace fb {
+
+struct Slot {
+    enum Kind : uint8_t {
+        foreign,   // given from outside: a feed, a variable, a constant, what a host step made
+        arena,     // lies in the run's arena
+        view,      // the memory of another slot, with strides of its own
+        result,    // asked for, so in memory of its own that outlives the run
+    };
+    Kind kind = foreign;
+    bool known = false;  // whether dtype and shape are known; else only host steps use it
+    Spec spec;
+    int base = -1;       // of a view: the slot whose memory it is (never a view itself)
+    int64_t offset = 0;  // in bytes: in the arena, or after the start of the base
+    int32_t made = -1;   // the step that makes it; -1 for what is given
+    int32_t last = -1;   // the last step, in the plan's order, that touches it or a view of it
+};
+
+struct Step {
+    std::shared_ptr<const Kernel> kernel;  // none: the host runs it
+    std::vector<int32_t> inputs;           // -1 for one that is left out (host steps only)
+    std::vector<int32_t> outputs;
+    std::vector<int32_t> successors;
+    int32_t waits = 0;
+    double priority = 0;  // time from its start to the end of the run, along the longest way
+    bool passive = false; // a view: there is nothing to do
+    bool host() const { return !kernel && !passive; }
+};
+
+// What a plan is made from: slots and steps in an order that works.
+struct Outline {
+    std::vector<Slot> slots;
+    std::vector<Step> steps;
+    std::vector<std::vector<int32_t>> after;  // by step: others it has to wait for although no value flows
+    std::vector<int32_t> results;             // slots to be had at the end, each once, none of them a view or given
+};
+
+class Plan {
+  public:
+    // Raises Error for an outline that reads what is not there, or does not fit together.
+    explicit Plan(Outline outline);
+
+    int32_t number;  // its own, among all plans of the process
+    std::vector<Slot> slots;
+    std::vector<Step> steps;
+    std::vector<int32_t> results;
+    std::vector<int32_t> views;        // the view slots
+    std::vector<int32_t> ready;        // steps that wait for nothing
+    std::vector<std::vector<int32_t>> views_of;  // by slot
+    int64_t arena_bytes = 0;
+    double cost = 0;      // of all steps on one core, in nanoseconds
+    double critical = 0;  // of the longest way
+    bool parallel = false;  // whether running steps side by side may pay
+    bool has_host = false;
+    bool in_order = false;  // too long to run in any other order
+
+  private:
+    void check(const Outline& outline) const;
+    void link(const Outline& outline);
+    void place();
+    int32_t overwritten(int32_t index, int64_t size) const;
+    void prioritise();
+};
+
+}  // namespace fb
