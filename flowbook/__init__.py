@@ -31,6 +31,7 @@ from flowbook.graph.context import (
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
 from flowbook.graph.opdef import REGISTRY
+from flowbook.graph.types import TensorSpec
 from flowbook.ops.nn import dropout
 from flowbook.ops.state import Variable, group
 from flowbook.runtime.session import Session
@@ -45,6 +46,7 @@ _LAZY = {
     "check_gradients": "flowbook.analysis.check_gradients:check_gradients",
     "load_graph": "flowbook.interchange.saved_graph:load_graph",
     "load_repro": "flowbook.interchange.repro:load_repro",
+    "native_op": "flowbook.native.operator:native_op",
     "nan_origin": "flowbook.analysis.nan_origin:nan_origin",
     "save_graph": "flowbook.interchange.saved_graph:save_graph",
     "save_repro": "flowbook.interchange.repro:save_repro",

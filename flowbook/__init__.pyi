@@ -22,10 +22,12 @@ from flowbook.graph.context import reset_default_graph as reset_default_graph
 from flowbook.graph.graph import Graph as Graph
 from flowbook.graph.node import Node as Node
 from flowbook.graph.node import Tensor as Tensor
+from flowbook.graph.types import TensorSpec as TensorSpec
 from flowbook.interchange.repro import load_repro as load_repro
 from flowbook.interchange.repro import save_repro as save_repro
 from flowbook.interchange.saved_graph import load_graph as load_graph
 from flowbook.interchange.saved_graph import save_graph as save_graph
+from flowbook.native.operator import native_op as native_op
 from flowbook.ops.nn import dropout as dropout
 from flowbook.ops.state import Variable as Variable
 from flowbook.ops.state import group as group
@@ -154,6 +156,9 @@ def greater(x: _TensorLike, y: _TensorLike, *, name: str | None = None) -> Tenso
 def greater_equal(x: _TensorLike, y: _TensorLike, *, name: str | None = None) -> Tensor:
     """Whether x >= y, element by element."""
 
+def gru_cell(gates_x: _TensorLike, gates_h: _TensorLike, h: _TensorLike, *, name: str | None = None) -> Tensor:
+    """One step of a gated recurrent unit: the new state (batch, size)."""
+
 def identity(x: _TensorLike, *, name: str | None = None) -> Tensor:
     """x itself, as a node of its own: a name for a value, or a read of a variable at a chosen moment."""
 
@@ -206,6 +211,9 @@ def logsumexp(
     x: _TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False, *, name: str | None = None
 ) -> Tensor:
     r"""Logarithm of the sum of exponentials over ``axis``, :math:`m + \log \sum e^{x - m}` with :math:`m = \max x`."""
+
+def lstm_cell(gates: _TensorLike, c: _TensorLike, *, name: str | None = None) -> tuple[Tensor, ...]:
+    """One step of a long short-term memory: the new output and the new state (h, c_new), both (batch, size)."""
 
 def matmul(x: _TensorLike, y: _TensorLike, *, name: str | None = None) -> Tensor:
     """Matrix product over the last two axes; axes before them broadcast. ``x @ y`` is the short form."""

@@ -20,7 +20,7 @@ os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")
 _created_home = None
 if "FLOWBOOK_TEST_HOME" not in os.environ:
     _created_home = os.environ["FLOWBOOK_TEST_HOME"] = tempfile.mkdtemp(prefix="flowbook-test-")
-for _name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR"):
+for _name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "FLOWBOOK_CACHE"):
     os.environ[_name] = os.path.join(os.environ["FLOWBOOK_TEST_HOME"], _name.lower())
 
 import random

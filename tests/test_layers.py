@@ -22,6 +22,7 @@ FLOORS = {
     "gradients": 2,
     "random": 3,
     "devices": 3,
+    "native": 3,
     "compile": 4,
     "runtime": 5,
     "analysis": 6,

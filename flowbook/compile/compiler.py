@@ -5,10 +5,13 @@ The *observed* Plan has one step per node, for steppers and traces. The *optimis
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from flowbook.compile.cse import cse
 from flowbook.compile.fold import fold
+from flowbook.compile.fuse import fuse
 from flowbook.compile.lower import lower
 from flowbook.compile.place import place
 from flowbook.compile.plan import Plan, finish
@@ -35,6 +38,29 @@ def compile_plan(
     >>> compile_plan([y], {}, observed=True), compile_plan([y], {})
     (<Plan: 1 steps, 3 slots, observed>, <Plan: 0 steps, 3 slots, optimised>)
     """
+    with _no_collection():
+        return _compile(fetches, feeds, devices, observed, show)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Leave the garbage collector out: it would look through all that is made, again and again, and find nothing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _compile(
+    fetches: Sequence[Tensor | Node],
+    feeds: Mapping[Tensor, TensorSpec],
+    devices: Sequence[str],
+    observed: bool,
+    show: Callable[[str, str], None] | None,
+) -> Plan:
     program = lower(fetches, feeds)
     if show:
         show("lower", str(program))
@@ -45,4 +71,8 @@ def compile_plan(
     notes = place(program, devices)
     if show:
         show("place", str(program))
+    if not observed:
+        fuse(program)
+        if show:
+            show("fuse", str(program))
     return finish(program, observed=observed, notes=notes)

@@ -22,7 +22,7 @@ def cse(program: Program) -> None:
             kept.append(each)
             continue
         attrs = tuple((type(value), value) for value in each.attrs.values())
-        key = (each.op.name, each.inputs, attrs, each.device)
+        key = (each.op, each.inputs, attrs, each.device)
         try:
             outputs = found.setdefault(key, each.outputs)
         except TypeError:  # an attribute that does not hash

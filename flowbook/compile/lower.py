@@ -33,6 +33,7 @@ class _Lowering:
         self.sizes = _sizes(feeds)
         self.values: dict[Tensor, int] = {}
         self.scalars: dict[Any, int] = {}
+        self.needs: dict[Node, list[Node]] = {}  # what has to run before each node
         self.instructions: dict[Node, Instruction] = {}
         self.history: dict[Node, list[tuple[Node | None, int]]] = {}  # versions of each variable, with their writers
         self.seen: dict[tuple[Node, Node], int] = {}  # (consumer, variable) -> version it read
@@ -42,7 +43,7 @@ class _Lowering:
         for tensor, spec in self.feeds.items():
             self.values[tensor] = number = program.value(spec)
             program.feeds.append((tensor, number))
-        order = topological(self._needed(), self._before)
+        order = topological(self._needed(), self.needs.__getitem__)
         for node in order:
             self._emit(node)
         program.fetches = [self._value(each, each.node) if isinstance(each, Tensor) else None for each in self.fetches]
@@ -77,7 +78,8 @@ class _Lowering:
                         hint=f"run {node.owner.label} again, or change the other cell back",
                     )
                 )
-            for other in self._before(node):
+            self.needs[node] = before = self._before(node)
+            for other in before:
                 if other not in seen:
                     seen.add(other)
                     stack.append(other)
@@ -91,10 +93,13 @@ class _Lowering:
             return
         inputs: list[int | None] = []
         kinds: list[Any] = []
+        specs_of, values = program.specs, self.values
         for operand in record.inputs:
             if isinstance(operand, Tensor):
-                value = self._value(operand, node)
-                kinds.append(program.specs[value])
+                found = operand.node.record
+                computed = found is not None and not found.op.source  # so it has one version
+                value = values[operand] if computed and operand in values else self._value(operand, node)
+                kinds.append(specs_of[value])
                 inputs.append(value)
             else:
                 kinds.append(operand)
@@ -104,14 +109,16 @@ class _Lowering:
         except FlowError as error:
             error.inputs = [f"{name} {spec}" for name, spec in zip(_names(record.inputs), kinds, strict=True)]
             raise node.locate(error) from None
-        outputs = tuple(program.value(_concrete(spec, self.sizes)) for spec in specs)
+        outputs = tuple([program.value(_concrete(spec, self.sizes) if self.sizes else spec) for spec in specs])
         for tensor, number in zip(node.tensors, outputs, strict=False):
-            self.values.setdefault(tensor, number)  # a fed output keeps its feed
-        after = tuple(self.instructions[each] for each in record.controls if each in self.instructions)
+            values.setdefault(tensor, number)  # a fed output keeps its feed
+        after: tuple[Instruction, ...] = ()
+        if record.controls:
+            after = tuple([self.instructions[each] for each in record.controls if each in self.instructions])
         instruction = Instruction(op, tuple(inputs), outputs, record.attrs, node, node.name, record.device, after)
         self.instructions[node] = instruction
         program.instructions.append(instruction)
-        for source, target in record.attrs.get("writes", op.writes):
+        for source, target in record.attrs.get("writes", op.writes) if record.attrs else op.writes:
             variable = record.inputs[source]
             assert isinstance(variable, Tensor)
             self.history.setdefault(variable.node, [(None, self._value(variable, node))]).append(

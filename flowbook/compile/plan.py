@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from flowbook.compile.kernels import NativeKernel, native_kernel
 from flowbook.compile.program import Program
 from flowbook.errors import GraphError
 from flowbook.graph.node import Node, Tensor, Variable
@@ -61,6 +62,11 @@ class Plan(NamedTuple):
     observed: bool
     notes: tuple[str, ...]
     records: tuple[tuple[Node, Any], ...]
+    engines: dict[str, Any]  # "native": its form for the native executor, made on first use
+
+    def with_steps(self, steps: Sequence[Step]) -> Plan:
+        """The plan with other steps in the place of its own."""
+        return self._replace(steps=tuple(steps), calls=tuple(map(_call, steps)), engines={})
 
     def __repr__(self) -> str:
         kind = "observed" if self.observed else "optimised"
@@ -125,6 +131,7 @@ def finish(program: Program, *, observed: bool, notes: Sequence[str]) -> Plan:
         observed,
         tuple(notes),
         tuple(program.records),
+        {},
     )
     validate(plan)
     return plan
@@ -135,8 +142,11 @@ def _step(
 ) -> Step:
     each = program.instructions[index]
     kernel = each.op.kernel
+    fn: Callable[..., Any]
     if each.op.structured:
-        fn: Callable[..., Any] = partial(kernel, **each.attrs) if each.attrs else kernel
+        fn = partial(kernel, **each.attrs) if each.attrs else kernel
+    elif (native := native_kernel(each, program)) is not None:
+        fn = native
     else:
         fn = partial(kernel, np, **each.attrs)
     return Step(
@@ -148,6 +158,7 @@ def _step(
 def _call(step: Step) -> Call:
     op = step.op
     plain = len(step.outputs) == 1 and None not in step.inputs and not (op.structured or op.multiple or op.variadic)
+    plain = plain or (len(step.outputs) == 1 and isinstance(step.fn, NativeKernel))
     return Call(step, step.fn if plain else None, step.inputs, step.outputs[0] if plain else -1, step.release)
 
 

@@ -145,7 +145,7 @@ def _check_derivations(owner: Owner, made: dict[Node, Derivation]) -> None:
 
 
 def _check_record(graph: Graph, node: Node, record: Record, made: Mapping[Node, Derivation]) -> None:
-    if REGISTRY.get(record.op.name) is not record.op:
+    if REGISTRY.get(record.op.name) is not record.op and not record.op.version:
         _broken(node, f"its op '{record.op.name}' is not a declared one")
     for operand in record.inputs:
         if not isinstance(operand, Tensor) and operand is not None and type(operand) not in (bool, int, float):

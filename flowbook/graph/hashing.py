@@ -50,7 +50,7 @@ def signature(node: Node) -> Signature:
     record = node.current
     forward = record.forward
     return Signature(
-        record.op.name,
+        record.op.name + (f"#{record.op.version}" if record.op.version else ""),
         tuple(
             [(*each.node.live.key, each.index) if isinstance(each, Tensor) else repr(each) for each in record.inputs]
         ),

@@ -23,9 +23,10 @@ import numpy as np
 from flowbook.errors import ArgumentError, FlowError, GradientError, GraphError, ShapeError
 from flowbook.graph import context
 from flowbook.graph.node import Node, Tensor, Variable, call_site, describe
-from flowbook.graph.types import Scalar, TensorSpec, UnknownRankError
+from flowbook.graph.types import Scalar, TensorSpec, UnknownRankError, promote
 
 REGISTRY: dict[str, OpDef] = {}
+OWN: dict[str, OpDef] = {}  # what users declared, the last of each name; no functions of the package
 _NO_ATTRS: Mapping[str, Any] = {}
 _WEAK = (bool, int, float)
 _CACHE_LIMIT = 4096
@@ -91,6 +92,9 @@ class OpDef:
         self.hidden = hidden  # made by other ops only; not part of the public functions
         self.effect = effect  # runs for what it does: in a body it runs even when nobody uses its outputs
         self.enter = enter  # of control flow: (inputs, attrs) -> the body to run now and its inputs
+        self.arrays = False  # numbers among its operands become tensors
+        self.native: str | None = None  # the name of its kernel, of an op that a user wrote in C++
+        self.version = ""  # of what a user wrote: tells it from what had its name before
         self.gradient: Callable[..., Any] | None = None
         self.builder: Any = None  # the public function
         self.module = kernel.__module__
@@ -208,6 +212,23 @@ def freeze(value: Any) -> Any:
     if isinstance(value, type) and issubclass(value, (np.generic, bool, int, float)):
         return np.dtype(value).name
     return value
+
+
+def find_op(name: str) -> OpDef | None:
+    """The declaration of this name: flowbook's, or a user's latest."""
+    return REGISTRY.get(name) or OWN.get(name)
+
+
+def _as_tensors(operands: Sequence[Any]) -> list[Any]:
+    """Operands with tensors in the place of numbers, of the dtype that a number has beside the others."""
+    specs = [each.spec for each in operands if isinstance(each, Tensor)]
+    if not specs:
+        return [as_tensor(each) if each is not None else None for each in operands]
+    graph = context.current().graph or next(each.graph for each in operands if isinstance(each, Tensor))
+    constant = REGISTRY["constant"].builder.__wrapped__
+    plain = [each.item() if isinstance(each, np.generic) else each for each in operands]
+    with context.override(graph=graph):
+        return [constant(each, promote(*specs, each)) if type(each) in _WEAK else each for each in plain]
 
 
 def as_tensor(value: Any, graph: Any = None) -> Tensor:
@@ -363,7 +384,9 @@ def make_builder(op: OpDef) -> Any:
                 attrs = _NO_ATTRS
             else:
                 operands, attrs = _bind(op, args, kwargs)
-            if not any(isinstance(each, Tensor) for each in operands):
+            if op.arrays:
+                operands = _as_tensors(operands)
+            elif not any(isinstance(each, Tensor) for each in operands):
                 operands = [as_tensor(each) if each is not None else None for each in operands]
             node = apply(op, operands, attrs, name)
         except FlowError as error:

@@ -26,7 +26,7 @@ from flowbook.graph.body import Body, is_variable
 from flowbook.graph.check import check
 from flowbook.graph.graph import Graph, Owner
 from flowbook.graph.node import Node, Origin, Record, Tensor
-from flowbook.graph.opdef import REGISTRY, OpDef
+from flowbook.graph.opdef import OpDef, find_op
 from flowbook.graph.types import TensorSpec, as_dtype, as_shape
 
 Document = dict[str, Any]
@@ -311,9 +311,13 @@ class _Reader:
 
 def _op(document: Any) -> OpDef:
     name = _get(document, "op", str)
-    if name not in REGISTRY:
-        _refuse(f"no op is called '{name:.40}'")
-    return REGISTRY[name]
+    found = find_op(name)
+    if found is None:
+        raise FileError(
+            f"no op is called '{name:.40}'",
+            hint="a file holds no code: define an operator of your own with fb.native_op, then load the graph",
+        )
+    return found
 
 
 def _origin(value: Any) -> Origin:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
-from flowbook.graph.opdef import REGISTRY
+from flowbook.graph.opdef import find_op
 from flowbook.notebook.formula import formula
 from flowbook.notebook.protocol import GraphNode, Ref, Spec
 from flowbook.runtime.events import NodeInfo
@@ -88,7 +88,7 @@ def describe_trace(trace: Trace, graph: Graph | None = None) -> list[GraphNode]:
 
 
 def _kind(op: str) -> Kind:
-    declared = REGISTRY.get(op)
+    declared = find_op(op)
     return KINDS.get(op, "write" if declared is not None and declared.writes else "op")
 
 
@@ -138,7 +138,7 @@ def _finished(entry: GraphNode, forward: str | None) -> GraphNode:
             scope = scope[: scope.index("gradients") + len("gradients")]
     if scope:
         entry["scope"] = scope.split("/")
-    declared = REGISTRY.get(entry["op"])
+    declared = find_op(entry["op"])
     if declared is not None and declared.doc:
         entry["doc"] = declared.doc.partition("\n\n")[0].replace("\n", " ")
     return entry

@@ -12,7 +12,7 @@ from flowbook.analysis.nan_origin import nan_origins
 from flowbook.analysis.nan_report import NanOrigin
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node, Tensor
-from flowbook.graph.opdef import REGISTRY
+from flowbook.graph.opdef import find_op
 from flowbook.notebook.protocol import Chapter, Story
 from flowbook.runtime.frame import Frame
 from flowbook.runtime.session import Session
@@ -56,7 +56,7 @@ def _finite(trace: Trace, place: tuple[int, int]) -> bool:
 def _calls_again(trace: Trace) -> bool:
     """Whether a replay would call what a user wrote, or print: nodes that act, and whose results are not all kept."""
     for index, info in enumerate(trace.nodes):
-        op = REGISTRY.get(info.op)
+        op = find_op(info.op)
         if info.kind == "step" and op is not None and op.effect and op.enter is None:
             kept = [trace.data.values.get((index, output)) for output in range(len(info.outputs))]
             if not kept or any(each is None or not each.whole for each in kept):

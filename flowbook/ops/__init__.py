@@ -21,6 +21,7 @@ from flowbook.ops import (
     nn,
     pool,
     random,
+    recurrent,
     reduction,
     state,
 )

@@ -19,6 +19,7 @@ from flowbook.graph.body import Body
 from flowbook.graph.graph import Graph
 from flowbook.graph.node import Node
 from flowbook.graph.types import TensorSpec
+from flowbook.native import CPUS
 
 if TYPE_CHECKING:
     from flowbook.compile.plan import Step
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 class Run:
     """One run: the graph, the run counter, and where in which loop it is."""
 
-    __slots__ = ("counter", "devices", "graph", "observed", "path", "prefix")
+    __slots__ = ("counter", "devices", "graph", "observed", "path", "prefix", "threads")
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Run:
         prefix: tuple[str, ...] = (),
         path: tuple[int, ...] = (),
         observed: bool = False,
+        threads: int = 0,
     ) -> None:
         self.graph = graph
         self.counter = counter
@@ -44,6 +46,7 @@ class Run:
         self.prefix = prefix  # the key of the control-flow node around the body that runs; of nested ones, all names
         self.path = path  # the iteration of each loop around it
         self.observed = observed  # bodies run as observed Plans too
+        self.threads = threads or CPUS  # that may work on it
 
     def inner(self, body: Body, node: Node, iteration: int | None = None) -> Run:
         """The run of a body of ``node``. A backward node that computes its forward node's body again gets that one's
@@ -51,7 +54,7 @@ class Run:
         while node.attrs.get("recompute") and node.forward is not None:
             node = node.forward
         path = self.path if iteration is None else (*self.path, iteration)
-        return Run(body, self.counter, self.devices, self.key(node), path, self.observed)
+        return Run(body, self.counter, self.devices, self.key(node), path, self.observed, self.threads)
 
     def key(self, node: Node) -> tuple[str, ...]:
         """What tells a node of this run from all others: its key; in a body, its name after the control-flow node's.

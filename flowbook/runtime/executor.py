@@ -15,12 +15,16 @@ from typing import Any, Protocol
 import numpy as np
 
 from flowbook.compile.plan import Plan, Step
-from flowbook.errors import FlowError, RunError
+from flowbook.errors import FlowError, RunError, ShapeError
 from flowbook.graph.body import Body
 from flowbook.graph.node import PACKAGE
 from flowbook.graph.types import TensorSpec
+from flowbook.native import library
 from flowbook.runtime.context import ExecContext, Run
+from flowbook.runtime.engine import engine_of
 
+# What native kernels raise; without the library, nothing is one.
+KernelError: Any = library.KernelError if library is not None else ()
 RunBody = Callable[[Plan, list[Any], Run], list[Any]]
 
 
@@ -58,9 +62,18 @@ def execute(plan: Plan, values: list[Any], run: Run, observer: Observer | None =
         assert observer is not None and step is not None
         return run_body(plan, inputs, run, observer.inside(step, plan))
 
+    engine = engine_of(plan) if observer is None else None
+
+    def called_back(index: int) -> None:
+        nonlocal step
+        step = plan.steps[index]
+        perform(step, values, run)
+
     try:
         with np.errstate(all="ignore"):
-            if observer is None:
+            if engine is not None:
+                engine.run(values, called_back, run.threads, run.counter)
+            elif observer is None:
                 for step, fn, inputs, output, release in plan.calls:
                     if fn is None:
                         perform(step, values, run)
@@ -81,7 +94,9 @@ def execute(plan: Plan, values: list[Any], run: Run, observer: Observer | None =
                     if step.release:
                         observer.released(step, perf_counter())
     except Exception as error:
-        flow = located(error, step, values)
+        if isinstance(error, KernelError) and error.step >= 0:
+            step = plan.steps[error.step]
+        flow = located(error, step, values, plan.specs)
         if observer is not None and step is not None:
             observer.failed(step, perf_counter(), flow)
         raise flow from (error.__cause__ if isinstance(error, FlowError) else error)
@@ -111,10 +126,18 @@ def run_body(plan: Plan, inputs: list[Any], run: Run, observer: Observer | None 
     return [None if slot is None else values[slot] for slot in plan.fetches]
 
 
-def located(error: Exception, step: Step | None, values: list[Any]) -> FlowError:
-    """The error a user sees: with the node, its cell and line, and the shapes its inputs really had."""
+def located(
+    error: Exception, step: Step | None, values: list[Any], specs: Sequence[TensorSpec | None] = ()
+) -> FlowError:
+    """The error a user sees: with the node, its cell and line, and the shapes its inputs really had.
+
+    ``specs``: of the slots, for those whose values are not in ``values``.
+    """
     if isinstance(error, FlowError):
         flow = error
+    elif isinstance(error, KernelError):
+        text, _, hint = str(error).partition("\n")
+        flow = (ShapeError if error.of_shape else RunError)(text, hint=hint or None)
     else:
         name = type(error).__name__
         flow = RunError(f"{name} while it ran: {error}" if str(error) else f"{name} while it ran")
@@ -124,7 +147,7 @@ def located(error: Exception, step: Step | None, values: list[Any]) -> FlowError
             flow.hint = _raised_at(error, step)
     if step is not None:
         if not flow.inputs:
-            flow.inputs = describe_inputs(step, values)
+            flow.inputs = describe_inputs(step, values, specs)
         if step.node is not None:
             step.node.locate(flow)
         else:
@@ -156,7 +179,7 @@ def _place(file: str, step: Step | None) -> str:
     return name
 
 
-def describe_inputs(step: Step, values: list[Any]) -> list[str]:
+def describe_inputs(step: Step, values: list[Any], specs: Sequence[TensorSpec | None] = ()) -> list[str]:
     """Name, dtype and actual shape of each input of a step."""
     names = list(step.node.record.inputs) if step.node is not None and step.node.record is not None else []
     texts = []
@@ -166,7 +189,9 @@ def describe_inputs(step: Step, values: list[Any]) -> list[str]:
         value = values[slot]
         operand = names[place] if place < len(names) else None
         name = getattr(operand, "name", None) or step.name
-        if isinstance(value, (np.ndarray, np.generic)):
+        if value is None and specs:
+            texts.append(f"{name} {specs[slot]}")
+        elif isinstance(value, (np.ndarray, np.generic)):
             texts.append(f"{name} {TensorSpec(value.shape, value.dtype)}")
         else:
             texts.append(f"{value!r} ({type(value).__name__})")

@@ -21,16 +21,20 @@ from flowbook.devices.device import as_device_list
 from flowbook.errors import ArgumentError, FeedError, SessionError
 from flowbook.graph.context import get_default_graph
 from flowbook.graph.graph import Graph
-from flowbook.graph.node import Tensor, Variable
+from flowbook.graph.node import Node, Tensor, Variable
 from flowbook.graph.types import TensorSpec
+from flowbook.native import CPUS, library, tell_once
 from flowbook.runtime.context import Run
+from flowbook.runtime.engine import direct
 from flowbook.runtime.executor import Observer, execute
 from flowbook.runtime.feeding import Element, as_feed, bind_names, feed_specs, flatten, prepare, resolve
+from flowbook.runtime.memory import Memory, memory_of
 from flowbook.runtime.variables import VariableStore, owned
 from flowbook.runtime.watch import WATCHES
 
 if TYPE_CHECKING:
     from flowbook.runtime.stepper import Stepper
+    from flowbook.runtime.timeline import Timeline
     from flowbook.runtime.trace import Trace
 
 PLAN_CACHE = 64
@@ -40,7 +44,8 @@ class Session:
     """Runs parts of a graph; variables keep their values from run to run and initialise themselves on first use.
 
     ``graph``: default, the current default graph. ``devices``: names such as ``["cpu:0", "cpu:1"]``; default, what
-    is here. ``threads``: for the parallel executor to come; the present one runs on the caller's thread.
+    is here. ``threads``: how many may work on a run, the caller's among them; default, one for each CPU. All sessions
+    share one pool. Without the native library a run uses the caller's thread only.
     Usable as a context manager; a closed session refuses to run.
 
     >>> import flowbook as fb
@@ -59,6 +64,7 @@ class Session:
             raise ArgumentError(f"{graph!r} is not a Graph")
         if threads is not None and (type(threads) is not int or threads < 1):
             raise ArgumentError(f"threads is {threads!r}, it has to be a positive int, or None")
+        tell_once()
         self.graph = graph if graph is not None else get_default_graph()
         self.devices = as_device_list(devices)
         self.threads = threads
@@ -106,13 +112,13 @@ class Session:
             plan = self.plan(elements, arrays, observed=True)
             recorder = Recorder(plan, self.graph)
             try:
-                return rebuild(self._execute(plan, arrays, recorder))
+                return rebuild(self._execute(elements, arrays, plan, recorder))
             finally:
                 self.trace = recorder.trace()
                 watch = WATCHES.get(self.graph)
                 if watch is not None:
                     watch.traced(self.trace)
-        return rebuild(self._execute(self.plan(elements, arrays), arrays))
+        return rebuild(self._execute(elements, arrays, self.plan(elements, arrays)))
 
     def make_callable(self, fetches: Any, feed_list: Sequence[Any] = ()) -> Callable[..., Any]:
         """A function of the arrays for ``feed_list``, in order, that runs ``fetches``: the fast path for many runs.
@@ -132,6 +138,7 @@ class Session:
         if len(set(tensors)) != len(tensors):
             raise FeedError("feed_list names a tensor twice")
         compiled: list[tuple[Plan, Any, int]] = []  # one at most, replaced as a whole: threads may call
+        fast: Any = None
 
         def call(*values: Any) -> Any:
             if len(values) != len(tensors):
@@ -144,9 +151,18 @@ class Session:
                 bind_names(arrays)  # type: ignore[arg-type]
                 plan = self.plan(elements, arrays)  # type: ignore[arg-type]
                 compiled[:] = [(plan, shapes, self.graph.version)]
-            return rebuild(self._execute(plan, arrays))  # type: ignore[arg-type]
+                if fast is not None:
+                    engine = direct(plan)
+                    if engine is not None:
+                        fast.offer(engine.native, self.graph.version)
+            return rebuild(self._execute(elements, arrays, plan))  # type: ignore[arg-type]
 
-        return call
+        if library is None:
+            return call
+        one = None if isinstance(fetches, (Tensor, Node, str)) else rebuild
+        watched: dict[Any, Any] = WATCHES.data  # type: ignore[attr-defined]
+        fast = library.Callable(call, self, self.graph, watched, one, self.threads or CPUS)
+        return fast  # type: ignore[no-any-return]
 
     def plan(self, elements: Sequence[Element], arrays: Mapping[Tensor, Any], *, observed: bool = False) -> Plan:
         """The plan for resolved fetches and feeds; cached by fetches, fed tensors and shapes."""
@@ -164,6 +180,28 @@ class Session:
             self._plans.popitem(last=False)
         return plan
 
+    def memory(self, fetches: Any, feeds: Mapping[Any, Any] | None = None) -> Memory | None:
+        """What a run of ``fetches`` allocates at its peak, and which nodes of which cells hold it; nothing runs.
+
+        ``None`` where the native executor is missing, or the plan has no step for it; `trace` measures then.
+
+        >>> import flowbook as fb
+        >>> with fb.Graph().as_default():
+        ...     x = fb.placeholder((100, 100), name="x")
+        ...     y = fb.sum(fb.matmul(x, x, name="square"), name="y")
+        ...     memory = fb.Session().memory(y, {x: [[0.0] * 100] * 100})
+        >>> memory is None or (memory.peak, [(each.node, each.bytes) for each in memory.alive])
+        (40004, [('square', 40000), ('y', 4)])
+        """
+        elements, _ = flatten(self.graph, fetches)
+        return memory_of(self.plan(elements, prepare(self.graph, feeds)))
+
+    def timeline(self) -> Timeline:
+        """A `Timeline` to run under (``with``): which step ran when, and on which thread, at full speed."""
+        from flowbook.runtime.timeline import Timeline
+
+        return Timeline()
+
     def seek(self, runs: int) -> None:
         """Let the run counter stand at ``runs``: the next run draws the random numbers of run ``runs + 1``."""
         self.runs = runs
@@ -173,9 +211,11 @@ class Session:
         """A new run, with the next value of the run counter. ``observed``: bodies run as observed Plans too."""
         counter = next(self._counter)
         self.runs = max(self.runs, counter)
-        return Run(graph or self.graph, counter, self.devices, observed=observed)
+        return Run(graph or self.graph, counter, self.devices, observed=observed, threads=self.threads or 0)
 
-    def _execute(self, plan: Plan, arrays: Mapping[Tensor, Any], observer: Observer | None = None) -> list[Any]:
+    def _execute(
+        self, elements: Sequence[Element], arrays: Mapping[Tensor, Any], plan: Plan, observer: Observer | None = None
+    ) -> list[Any]:
         if self.closed:
             raise SessionError("this session is closed", hint="make a new fb.Session()")
         run = self.next_run(observed=plan.observed)
@@ -183,7 +223,9 @@ class Session:
         watched = None
         try:
             if watch is not None:
-                watched = watch.begin(plan, run.counter)
+                watched = watch.begin(lambda: self.plan(elements, arrays, observed=True), run.counter)
+                if watched is not None:
+                    plan, run.observed = watched.plan, True
             with self.variables.writing if plan.writes else nullcontext():
                 values, initial = self.begin(plan, arrays)
                 execute(plan, values, run, observer or watched)
@@ -260,7 +302,7 @@ class Session:
                 error.hint = "a variable's initial value cannot depend on a placeholder"
                 raise
             slots, _ = self.begin(plan, {})
-            execute(plan, slots, Run(self.graph, 0, self.devices))
+            execute(plan, slots, Run(self.graph, 0, self.devices, threads=self.threads or 0))
             for variable, slot in zip(computed, plan.fetches, strict=True):
                 assert slot is not None
                 value = np.array(slots[slot])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 
 class Watched(Observer, Protocol):
-    """An observer that is told when its run is over, however it ended."""
+    """An observer of one run, and its observed Plan; it is told when the run is over, however it ended."""
+
+    plan: Plan
 
     def ended(self) -> None:
         """The run is over; may be said twice."""
@@ -24,8 +27,8 @@ class Watched(Observer, Protocol):
 class Watch(Protocol):
     """Decides which runs are observed. It cannot change what they compute."""
 
-    def begin(self, plan: Plan, run: int) -> Watched | None:
-        """Run number ``run`` is about to execute this plan: who is to be told, if anybody."""
+    def begin(self, plan: Callable[[], Plan], run: int) -> Watched | None:
+        """Run number ``run`` is about to begin: who is to be told, if anybody. ``plan`` makes its observed Plan."""
 
     def traced(self, trace: Trace) -> None:
         """A run that was recorded anyway has ended."""

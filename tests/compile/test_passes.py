@@ -20,6 +20,12 @@ def graph():
         yield g
 
 
+@pytest.fixture
+def unfused(monkeypatch):
+    """Elementwise ops stay steps of their own."""
+    monkeypatch.setattr("flowbook.compile.compiler.fuse", lambda program: None)
+
+
 def ops(plan: Plan) -> list[str]:
     return [step.op.name for step in plan.steps]
 
@@ -41,7 +47,7 @@ def test_feeding_a_tensor_cuts_what_it_needed(graph):
     assert ops(compile_plan([z], {y: TensorSpec((2,), F32)})) == ["exp"]
 
 
-def test_control_dependencies_are_kept_and_ordered(graph):
+def test_control_dependencies_are_kept_and_ordered(graph, unfused):
     v = fb.Variable(1.0, name="v")
     late = fb.assign_add(v, 1.0)
     with fb.control_dependencies([late]):
@@ -87,7 +93,7 @@ def test_a_fold_that_fails_is_left_for_the_run(graph):
     assert ops(compile_plan([y], {})) == ["gather"]
 
 
-def test_equal_subexpressions_run_once(graph):
+def test_equal_subexpressions_run_once(graph, unfused):
     x = fb.placeholder((2,), name="x")
     y = fb.tanh(x) + fb.tanh(x)
     z = (x * 2.0) * (x * 2)  # a float and an int scalar are not the same operand
@@ -192,7 +198,7 @@ def chain(graph):
     return x, y, compile_plan([y], {x: TensorSpec((2,), F32)})
 
 
-def test_values_are_released_after_their_last_reader(graph):
+def test_values_are_released_after_their_last_reader(graph, unfused):
     *_, plan = chain(graph)
     released = [slot for step in plan.steps for slot in step.release]
     assert sorted(released) == sorted({plan.feeds[0][1], plan.steps[0].outputs[0]})
@@ -210,7 +216,7 @@ def test_values_are_released_after_their_last_reader(graph):
     ],
     ids=["order", "missing step", "written twice", "released too early", "fetch released"],
 )
-def test_validate_catches_broken_plans(graph, damage):
+def test_validate_catches_broken_plans(graph, unfused, damage):
     validate(chain(graph)[2])
     with pytest.raises(GraphError, match="plan:"):
         validate(damage(chain(graph)[2]))
@@ -221,5 +227,5 @@ def test_passes_can_show_their_work(graph):
     y = fb.tanh(x * (fb.constant(1.0) + 1.0))
     seen = {}
     compile_plan([y], {x: TensorSpec((2,), F32)}, show=seen.__setitem__)
-    assert list(seen) == ["lower", "fold", "cse", "place"]
+    assert list(seen) == ["lower", "fold", "cse", "place", "fuse"]
     assert "add(" in seen["lower"] and "add(" not in seen["fold"] and "tanh(" in seen["place"]

@@ -117,18 +117,18 @@ def test_no_page_nothing_is_watched(book: Notebook, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(watching, "SOON", 0.0)
     view = book("net", NET)
     plan = book.session.plan([book.names["h"]], {book.names["x"]: X})
-    assert WATCHES[book.graph].begin(plan, 1) is None and book.graph not in WATCHES
+    assert WATCHES[book.graph].begin(lambda: plan, 1) is None and book.graph not in WATCHES
     page = book.open(view)
-    live = WATCHES[book.graph].begin(plan, 1)
+    live = WATCHES[book.graph].begin(lambda: plan, 1)
     assert live is not None
     live.ended()
     view.leave(page)
     assert view.memory.graph is None
     watch = watch_of(book.graph)
     watch._next = 0.0
-    assert watch.begin(plan, 1) is None and watch.active == 0
+    assert watch.begin(lambda: plan, 1) is None and watch.active == 0
     watch.look(3)
-    assert watch.begin(plan, 1) is None and watch.active == 0
+    assert watch.begin(lambda: plan, 1) is None and watch.active == 0
 
 
 def test_a_graph_that_could_not_be_seen_is_told_after_the_cell(book: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -216,13 +216,21 @@ def training_graph():
     return x, [a, b, c], fetches
 
 
+@pytest.fixture
+def unfused():
+    """Each node is a step of its own, also in optimised plans."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("flowbook.compile.compiler.fuse", lambda program: None)
+        yield
+
+
 def interfere(monkeypatch, session, replace):
-    """Let the executor make the calls that ``replace(index, call)`` gives, instead of those of the plan."""
+    """Let the executor run the steps that ``replace(step)`` gives, instead of those of the plan."""
     original = session.plan
 
     def plan(*args, **kwargs):
         found = original(*args, **kwargs)
-        return found._replace(calls=tuple(replace(index, call) for index, call in enumerate(found.calls)))
+        return found.with_steps([replace(step) for step in found.steps])
 
     monkeypatch.setattr(session, "plan", plan)
 
@@ -235,7 +243,7 @@ def raiser(error):
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ZeroDivisionError, SystemExit])
-def test_an_exception_at_every_node_leaves_variables_whole(graph, error, monkeypatch):
+def test_an_exception_at_every_node_leaves_variables_whole(graph, unfused, error, monkeypatch):
     x, variables, fetches = training_graph()
     session = fb.Session()
     before = session.run(variables)
@@ -243,7 +251,7 @@ def test_an_exception_at_every_node_leaves_variables_whole(graph, error, monkeyp
     assert steps >= 7
     for at in range(steps):
         interfere(
-            monkeypatch, session, lambda index, call, at=at: call._replace(fn=raiser(error)) if index == at else call
+            monkeypatch, session, lambda step, at=at: step._replace(fn=raiser(error)) if step.index == at else step
         )
         expected = RunError if issubclass(error, Exception) else error
         with pytest.raises(expected):
@@ -254,25 +262,24 @@ def test_an_exception_at_every_node_leaves_variables_whole(graph, error, monkeyp
     assert session.runs == 1 + steps + steps + 1  # failed runs count too
 
 
-def test_the_interrupt_check_would_notice_a_half_done_commit(graph, monkeypatch):
+def test_the_interrupt_check_would_notice_a_half_done_commit(graph, unfused, monkeypatch):
     """Planted bug: writes applied as they happen."""
     x, variables, fetches = training_graph()
     session = fb.Session()
     before = session.run(variables)
 
-    def eager(index, call):
-        step = call.step
+    def eager(step):
         if step.op.name == "exp":
-            return call._replace(fn=raiser(KeyboardInterrupt))
+            return step._replace(fn=raiser(KeyboardInterrupt))
         if not step.op.writes:
-            return call
+            return step
 
         def write(*operands):
             result = step.fn(*operands)
             session.variables.commit({step.node.inputs[0]: result})
             return result
 
-        return call._replace(fn=write)
+        return step._replace(fn=write)
 
     interfere(monkeypatch, session, eager)
     with pytest.raises(KeyboardInterrupt):

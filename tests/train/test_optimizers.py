@@ -178,7 +178,7 @@ def test_the_loss_beside_the_step_is_the_one_before_it(make) -> None:
 def test_each_variable_is_written_once_in_a_plan() -> None:
     w, b = fb.Variable([[1.0]], name="w"), fb.Variable([0.5], name="b")
     train = fb.train.Adam().minimize(fb.sum(fb.square(fb.constant([[2.0]]) @ w + b)))
-    plan = fb.Session().plan([train], {})
+    plan = fb.Session().plan([train], {}, observed=True)
     writes = [step.node.inputs[0].name for step in plan.steps if step.op.writes]
     assert sorted(writes) == ["adam/b/m", "adam/b/v", "adam/step", "adam/w/m", "adam/w/v", "b", "w"]
 

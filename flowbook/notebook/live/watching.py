@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import _thread
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from threading import Lock
 from time import monotonic, perf_counter
@@ -124,7 +124,7 @@ class GraphWatch:
 
     # -------------------------------------------------------------------------------------------- on the run's thread
 
-    def begin(self, plan: Plan, run: int) -> LiveRun | None:
+    def begin(self, plan: Callable[[], Plan], run: int) -> LiveRun | None:
         """Whether to observe this run; decided in less than a microsecond when not."""
         number = self.runs = next(self._numbers)
         if self._asleep:
@@ -138,7 +138,7 @@ class GraphWatch:
             return None
         # What nobody sees is told nobody, so values cost little then; and they cannot be had later.
         rich = not visible or self._wanted > 0 or now >= self._next_rich
-        live = LiveRun(self, plan, number, rich)
+        live = LiveRun(self, plan(), number, rich)
         try:
             self._observed.add(live)
             self._wanted = max(0, self._wanted - 1)
