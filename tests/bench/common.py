@@ -39,6 +39,21 @@ def cnn(batch: int = 64) -> Data:
     return _weights(rng, (5, 5, 1, 32), (5, 5, 32, 64), (7 * 7 * 64, 1024), (1024, 10)), x, labels, 0.002
 
 
+def lstm() -> Data:
+    """50 steps of batch 32, 64 numbers in, 128 units; parameters: input and recurrent weights, bias, output layer."""
+    rng = np.random.default_rng(13)
+    wx, _, wh, bias = _weights(rng, (64, 512), (128, 512))
+    x, labels = rng.standard_normal((50, 32, 64)).astype(F), rng.integers(0, 10, 32).astype(np.int32)
+    return [wx, wh, bias, *_weights(rng, (128, 10))], x, labels, 0.05
+
+
+def wide() -> tuple[list[Any], list[Any]]:
+    """Sixteen matrices and sixteen weights, 512 by 512."""
+    rng = np.random.default_rng(14)
+    matrices = [rng.normal(0, (2 / 1024) ** 0.5, (512, 512)).astype(F) for _ in range(32)]
+    return matrices[:16], matrices[16:]
+
+
 def transformer() -> Data:
     rng = np.random.default_rng(12)
     norm = [np.ones(T_D, F), np.zeros(T_D, F)]

@@ -14,12 +14,19 @@ import numpy as np
 
 import flowbook as fb
 
-NOTE = "Python executor over NumPy kernels"
+NOTE = "native executor"
 Step = Callable[[], Any]
+THREADS: int | None = None  # one for each CPU
 
 
 def setup(peer: str, intra: int, inter: int) -> None:
-    """Threads are set by the caller's environment variables; there is nothing else to do."""
+    """One pool runs steps and their parts, so the two numbers are one here."""
+    global THREADS
+    THREADS = max(intra or 0, inter or 0) or None
+
+
+def session() -> fb.Session:
+    return fb.Session(threads=THREADS)
 
 
 def reset() -> None:
@@ -33,7 +40,7 @@ def reset() -> None:
 def call_overhead() -> Step:
     data = np.arange(8, dtype=C.F)
     x = fb.placeholder((8,), name="x")
-    f = fb.Session().make_callable(x * 2 + 1, [x])
+    f = session().make_callable(x * 2 + 1, [x])
     return lambda: f(data)
 
 
@@ -46,7 +53,7 @@ def _chain(x: Any, length: int) -> Any:
 def chain_small() -> Step:
     data = C.chain_x()
     x = fb.placeholder((16,), name="x")
-    f = fb.Session().make_callable(_chain(x, C.CHAIN_N), [x])
+    f = session().make_callable(_chain(x, C.CHAIN_N), [x])
     return lambda: f(data)
 
 
@@ -56,14 +63,14 @@ def elementwise_big() -> Step:
     a, b = fb.exp(-(x * x)), fb.tanh(x + y)
     c = a * b
     d = fb.where(c > 0, c * y, c + x)
-    f = fb.Session().make_callable(fb.sum(fb.tanh(d) * x + a), [x, y])
+    f = session().make_callable(fb.sum(fb.tanh(d) * x + a), [x, y])
     return lambda: f(*data)
 
 
 def matmul(size: int) -> Step:
     data = C.mm(size)
     a, b = fb.placeholder((size, size), name="a"), fb.placeholder((size, size), name="b")
-    f = fb.Session().make_callable(a @ b, [a, b])
+    f = session().make_callable(a @ b, [a, b])
     return lambda: f(*data)[:1, :1]
 
 
@@ -76,7 +83,7 @@ def wide_parallel() -> Step:
         for _ in range(8):
             h = h @ w
         total = h if total is None else total + h
-    f = fb.Session().make_callable(total, [*xs, *ws])
+    f = session().make_callable(total, [*xs, *ws])
     return lambda: f(*inputs, *weights)[:1, :1]
 
 
@@ -86,7 +93,7 @@ def build(length: int) -> list[Any]:
     x = fb.placeholder((16,), name="x")
     y = fb.sum(_chain(x, length))
     (dx,) = fb.gradients(y, [x])
-    value, gradient = fb.Session().run([y, dx], {x: data})
+    value, gradient = session().run([y, dx], {x: data})
     return [value, gradient.sum()]
 
 
@@ -100,7 +107,7 @@ def _training(loss_of: Callable[..., Any], optimizer: Callable[[float], Any], da
     x, y = fb.placeholder(inputs.shape, name="x"), fb.placeholder(labels.shape, "int32", name="y")
     loss = fb.mean(fb.sparse_softmax_cross_entropy(y, loss_of(p, x)))
     train = optimizer(rate).minimize(loss)
-    f = fb.Session().make_callable([loss, train], [x, y])
+    f = session().make_callable([loss, train], [x, y])
     return lambda: f(inputs, labels)[0]
 
 
@@ -128,9 +135,7 @@ def lstm_step() -> Step:
         inputs = fb.unstack(x @ p[0] + p[2])
         h = c = fb.constant(np.zeros((batch, size), C.F))
         for each in inputs:
-            i, f, g, o = fb.split(each + h @ p[1], 4, axis=1)
-            c = fb.sigmoid(f) * c + fb.sigmoid(i) * fb.tanh(g)
-            h = fb.sigmoid(o) * fb.tanh(c)
+            h, c = fb.lstm_cell(each + h @ p[1], c)
         return h @ p[3] + p[4]
 
     return _training(logits, fb.train.SGD, C.lstm())

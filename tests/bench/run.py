@@ -18,7 +18,7 @@ from time import perf_counter
 arguments = argparse.ArgumentParser(description="flowbook beside hand-written NumPy")
 arguments.add_argument("workloads", nargs="*", help="default: all")
 arguments.add_argument("--seconds", type=float, default=4.0, help="for each workload")
-arguments.add_argument("--threads", type=int, default=1, help="of BLAS")
+arguments.add_argument("--threads", type=int, default=1, help="of flowbook, and of NumPy's BLAS")
 OPTIONS = arguments.parse_args()
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[_name] = str(OPTIONS.threads)  # before NumPy is imported
@@ -82,9 +82,10 @@ def main() -> None:
     chosen = OPTIONS.workloads or [*STEPS, *BUILDS]
     if unknown := set(chosen) - {*STEPS, *BUILDS}:
         raise SystemExit(f"no such workload: {', '.join(sorted(unknown))}; there are {', '.join((*STEPS, *BUILDS))}")
+    ours.setup("flowbook", OPTIONS.threads, OPTIONS.threads)
     rows = [
         f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, NumPy {np.__version__}, "
-        f"BLAS threads: {OPTIONS.threads}",
+        f"threads of both: {OPTIONS.threads}",
         "",
         "| workload | flowbook min / median | NumPy min / median | ratio of min / median |",
         "|---|---|---|---|",
