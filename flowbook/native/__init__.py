@@ -1,7 +1,8 @@
 """The compiled library of ``kernels/``, where it is there; without it the reference kernels do everything.
 
-In the environment, ``FLOWBOOK_NATIVE=0`` leaves it out, and ``FLOWBOOK_LIBRARY`` names another folder to load it from
-(a build with sanitizers).
+In the environment, ``FLOWBOOK_NATIVE=0`` leaves it out, ``FLOWBOOK_THREADS`` is how many threads sessions use that say
+nothing else, ``FLOWBOOK_CPU`` chooses a variant of the kernels (``v4``, ``v3``, ``base``), and ``FLOWBOOK_LIBRARY`` names
+another folder to load it from (a build with sanitizers).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ else:
         reason = str(error)
 
 KERNELS: frozenset[str] = library.names() if library is not None else frozenset()
-CPUS: int = library.cpus() if library is not None else 1  # that this process may use
+CPUS: int = library.cpus() if library is not None else 1  # that this process may use; so many threads by default
 
 
 def tell_once() -> None:

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include <csignal>
+#include <cstdlib>
 #include <system_error>
 
 #include <pthread.h>
@@ -33,6 +34,8 @@ Pool& Pool::get() {
 }
 
 int Pool::cpus() {
+    const char* asked = std::getenv("FLOWBOOK_THREADS");
+    if (asked && std::atoi(asked) > 0) return std::atoi(asked);
 #if defined(__linux__)
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(CPU_COUNT(&set), 1);

@@ -64,7 +64,7 @@ class Pool {
     // Does pieces of something that belongs to this run, when there is any, on the caller's thread.
     bool help(Source* run);
 
-    static int cpus();    // how many this process may use
+    static int cpus();    // how many this process may use; FLOWBOOK_THREADS in the environment says otherwise
     static int worker();  // the number of this thread: 0 for one that is not of the pool
 
   private:

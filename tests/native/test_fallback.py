@@ -48,3 +48,11 @@ def test_where_it_cannot_be_loaded_that_is_said_once(tmp_path: Path) -> None:
     hide.write_text("import sys\nsys.modules['flowbook.native._native'] = None\n")
     path = os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])
     assert run(PYTHONPATH=path).startswith("True 1 ['flowbook runs on NumPy, which ']")
+
+
+def test_the_environment_says_how_many_threads_and_which_kernels() -> None:
+    program = "from flowbook.native import CPUS, library; print(CPUS, library.variant() if library else 'base')"
+    environment = {**os.environ, "FLOWBOOK_THREADS": "3", "FLOWBOOK_CPU": "base"}
+    root = Path(__file__).parents[2]
+    found = subprocess.run([sys.executable, "-c", program], env=environment, cwd=root, capture_output=True, text=True)
+    assert found.stdout.split() in (["3", "base"], ["1", "base"])  # 1: there is no library

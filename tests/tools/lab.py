@@ -151,6 +151,7 @@ class Lab:
         (startup / "stacks.py").write_text(lab_report.STACKS.format(folder=str(self._folder)))
         environment["JUPYTER_TOKEN"] = token  # not on the command line, which others can read
         environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
+        environment["FLOWBOOK_THREADS"] = "1"  # page, server and kernel share the cores
         dark = "Dark" if self._theme == "dark" else "Light"
         self._write_settings("apputils-extension", "themes", {"theme": f"JupyterLab {dark}"})
         self._write_settings(
