@@ -1,8 +1,8 @@
 """The compiled library of ``kernels/``, where it is there; without it the reference kernels do everything.
 
 In the environment, ``FLOWBOOK_NATIVE=0`` leaves it out, ``FLOWBOOK_THREADS`` is how many threads sessions use that say
-nothing else, ``FLOWBOOK_CPU`` chooses a variant of the kernels (``v4``, ``v3``, ``base``), and ``FLOWBOOK_LIBRARY`` names
-another folder to load it from (a build with sanitizers).
+nothing else, ``FLOWBOOK_CPU`` chooses a variant of the kernels (``v4``, ``v3``, ``base``), and ``FLOWBOOK_LIBRARY``
+names another folder to load it from (a build with sanitizers).
 """
 
 from __future__ import annotations
