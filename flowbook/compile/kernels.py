@@ -155,7 +155,7 @@ def iteration_shape(each: Instruction, program: Program) -> Any:
 
 
 def _fused_spec(*kinds: Any, **attrs: Any) -> Any:
-    raise NotImplementedError("groups are made after specs are inferred")
+    raise AssertionError("a group is made of instructions whose specs are known")
 
 
 def fused(xp: Any, *arrays: Any, members: Any, results: Any, kernel: Any) -> Any:

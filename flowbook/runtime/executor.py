@@ -1,7 +1,7 @@
-"""The first Executor: Plans in plain Python over the reference kernels.
+"""`execute` runs a Plan: by the native executor (`engine.py`), or step by step in Python.
 
-A native one will take its place behind the same call, ``execute(plan, values, run, observer)``. Values are released
-as soon as no later step reads them. With no observer, nothing is measured.
+The loop in Python serves observers, who are told of each step, and machines without the native library. It calls the
+same kernels, and releases values as soon as no later step reads them. With no observer, nothing is measured.
 """
 
 from __future__ import annotations

@@ -91,6 +91,32 @@ def test_memory_is_used_again_and_never_while_needed(graph):
     np.testing.assert_allclose(session.run(y, feed), wanted, rtol=1e-3, atol=1e-6)
 
 
+def test_large_branches_share_memory_by_waiting_for_one_another(graph):
+    """Eight branches that could all run at once would need memory for each. They take turns with it, and a branch that
+    takes over memory waits until the one that had it is done."""
+    x = fb.placeholder((1024, 1024), name="x")
+    ends = []
+    for branch in range(8):
+        y = fb.transpose(fb.softmax(x * (branch + 1.0)))
+        ends.append(fb.sum(fb.transpose(fb.softmax(y)) * x, axis=0))
+    feed = {x: normal(1024, 1024)}
+    session = fb.Session(threads=4)
+    summary = engine(session, ends, feed).native.summary()
+    assert summary["parallel"] and summary["arena_bytes"] <= 4 * 1024 * 1024 * 4
+
+    def softmax(a: Any) -> Any:
+        e = np.exp(a - a.max(-1, keepdims=True))
+        return e / e.sum(-1, keepdims=True)
+
+    one = fb.Session(threads=1).run(ends, feed)
+    for branch, found in enumerate(one):
+        y = softmax(feed[x].astype("f8") * (branch + 1))
+        np.testing.assert_allclose(found, (softmax(y.T).T * feed[x]).sum(0), rtol=1e-3, atol=1e-4)
+    for _ in range(5):
+        for a, b in zip(one, session.run(ends, feed), strict=True):
+            assert a.tobytes() == b.tobytes()
+
+
 def test_results_are_never_overwritten(graph):
     x = fb.placeholder((100,), name="x")
     call = fb.Session().make_callable([fb.exp(x), fb.softmax(x)], [x])
