@@ -71,7 +71,7 @@ def test_a_fault_at_every_step_in_turn(error: type[BaseException], threads: int,
 )
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_ends_a_long_run_soon(threads: int) -> None:
-    """Products that take many seconds, and SIGINT after a tenth: the run ends within one kernel's part or two."""
+    """Thousands of products, and SIGINT while they run: most of them never begin."""
     with fb.Graph().as_default():
         x = fb.placeholder((700, 700), name="x")
         w = fb.Variable(np.zeros((700, 700), np.float32), name="w")
@@ -86,14 +86,13 @@ def test_ctrl_c_ends_a_long_run_soon(threads: int) -> None:
         handler = signal.signal(signal.SIGINT, signal.default_int_handler)
         timer = threading.Timer(0.3, signal.raise_signal, [signal.SIGINT])
         timer.start()
-        start = time.perf_counter()
         try:
-            with pytest.raises(KeyboardInterrupt):
+            with session.timeline() as timeline, pytest.raises(KeyboardInterrupt):
                 session.run(fetches, feed)
         finally:
             timer.cancel()
             signal.signal(signal.SIGINT, handler)
-        assert time.perf_counter() - start < 10  # alone it takes half a minute
+        assert 0 < len(timeline) < 2000
         assert not session.run(w).any()
         assert session.run(fb.sum(x), feed) == 700
 
