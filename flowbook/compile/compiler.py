@@ -15,11 +15,13 @@ from flowbook.compile.fuse import fuse
 from flowbook.compile.lower import lower
 from flowbook.compile.place import place
 from flowbook.compile.plan import Plan, finish
+from flowbook.compile.products import products
 from flowbook.compile.program import Program
 from flowbook.graph.node import Node, Tensor
 from flowbook.graph.types import TensorSpec
 
 OPTIMISATIONS: tuple[Callable[[Program], None], ...] = (fold, cse)
+MERGES: tuple[Callable[[Program], None], ...] = (products, fuse)  # of several steps into one, once each has its device
 
 
 def compile_plan(
@@ -71,8 +73,8 @@ def _compile(
     notes = place(program, devices)
     if show:
         show("place", str(program))
-    if not observed:
-        fuse(program)
+    for merge in () if observed else MERGES:
+        merge(program)
         if show:
-            show("fuse", str(program))
+            show(merge.__name__, str(program))
     return finish(program, observed=observed, notes=notes)

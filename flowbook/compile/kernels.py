@@ -36,7 +36,7 @@ def native_kernel(each: Instruction, program: Program) -> Any:
     """The native kernel of an instruction, or ``None``."""
     if library is None or not each.outputs or each.device not in (None, "cpu:0"):
         return None
-    if each.op is FUSED:
+    if "kernel" in each.attrs and not replaceable(each.op):  # a pass chose it
         return each.attrs["kernel"]
     if each.op.native is not None:
         return own_kernel(each, program)

@@ -15,6 +15,7 @@ constexpr int64_t part_row_panels = 6;
 constexpr int64_t part_column_panels = 8;
 constexpr int64_t shared_bytes = 1 << 24;  // of packed panels that all threads use at a time
 constexpr int64_t shared_side = 4096;      // rows, or columns, packed at a time
+constexpr int64_t few_numbers = 16384;      // of A: each part may as well read, or pack, all of it
 constexpr double small_flops = 1.5e6;      // less is done by one thread
 constexpr double part_flops = 6e6;         // what a part aims at: some 60 us
 
@@ -35,13 +36,33 @@ template <class T> double Gemm<T>::cost() const {
     return 40 + rows * columns * static_cast<double>(k) / rate + static_cast<double>(m * k + k * n + m * n) * 0.1;
 }
 
+template <class T> int64_t Gemm<T>::panels_size() const {
+    return blocks * up(n, tile_columns<T>) * b_panel<T>(block);
+}
+
+template <class T> void Gemm<T>::pack(Work& work, Matrix<T> b, T* panels) const {
+    const int64_t columns = up(n, tile_columns<T>), jobs = up(columns, 8), room = columns * b_panel<T>(block);
+    auto job = [&](int64_t number) {
+        const int64_t p = number / jobs, first = number % jobs * 8;
+        pack_b(b.from(p * block, 0), n, first, std::min(first + 8, columns), std::min(block, k - p * block),
+               panels + p * room + first * b_panel<T>(block), b_panel<T>(block));
+    };
+    if (n * k < 65536)
+        for (int64_t number = 0; number < blocks * jobs; number++) job(number);
+    else
+        work.parallel(blocks * jobs, job);
+}
+
 // Rows and columns of C for the steps of `span`, by one thread, with panels of its own.
 template <class T>
-void Gemm<T>::part(Matrix<T> a, Matrix<T> b, T* c, int64_t step, Span row_span, Span column_span, Span span) const {
+void Gemm<T>::part(Matrix<T> a, Matrix<T> b, T* c, int64_t step, Span row_span, Span column_span, Span span,
+                   Beside<T> beside) const {
     const int64_t height = row_span.end - row_span.begin, width = column_span.end - column_span.begin;
     a = a.from(row_span.begin, 0);
-    b = b.from(0, column_span.begin);
+    if (!beside.panels) b = b.from(0, column_span.begin);
     c += row_span.begin * step + column_span.begin;
+    if (beside.from) beside.from += row_span.begin * beside.from_row + column_span.begin;
+    const int64_t all_columns = up(n, tile_columns<T>), first_column = column_span.begin / tile_columns<T>;
     Cut rows = row_panels(height);
     const int64_t columns = up(width, tile_columns<T>);
     const int64_t some_rows = std::min(rows.count, part_row_panels);
@@ -50,11 +71,11 @@ void Gemm<T>::part(Matrix<T> a, Matrix<T> b, T* c, int64_t step, Span row_span, 
     // Panels that are read once or twice are read where they lie, unless rows 4 KB apart would fight for one place in
     // the cache.
     const bool fights = a.column == 1 && a.row % static_cast<int64_t>(4096 / sizeof(T)) == 0 && height > 8;
-    const bool a_lies = (a.column == 1 || a.row == 1) && !fights && (columns <= 2 || height * k <= 16384);
-    const bool b_lies = b.column == 1 && (rows.count <= 2 || width * k <= 4096);
+    const bool a_lies = (a.column == 1 || a.row == 1) && !fights && (columns <= 2 || height * k <= few_numbers);
+    const bool b_lies = !beside.panels && b.column == 1 && (rows.count <= 2 || width * k <= 4096);
     const Lie lie = !a_lies || a.row == 1 ? Lie::rows_adjacent : Lie::steps_adjacent;
     Scratch a_scratch(a_lies ? 0 : some_rows * a_panel<T>(block) * sizeof(T));
-    Scratch b_scratch((b_lies ? 1 : some_columns) * b_panel<T>(block) * sizeof(T));
+    Scratch b_scratch((beside.panels ? 0 : b_lies ? 1 : some_columns) * b_panel<T>(block) * sizeof(T));
     Scratch kept(span.end - span.begin > 1 ? rows.count * columns * tile_size<T> * sizeof(T) : 0);
     T *a_packed = a_scratch.template as<T>(), *b_packed = b_scratch.template as<T>();
 
@@ -62,12 +83,14 @@ void Gemm<T>::part(Matrix<T> a, Matrix<T> b, T* c, int64_t step, Span row_span, 
         const int64_t k0 = p * block, steps = std::min(block, k - k0);
         for (int64_t j0 = 0; j0 < columns; j0 += some_columns) {
             const int64_t j1 = std::min(j0 + some_columns, columns);
-            if (!b_lies)
+            if (!b_lies && !beside.panels)
                 pack_b(b.from(k0, 0), width, j0, j1, steps, b_packed, b_panel<T>(block));
-            else if (j1 == columns && width % lanes<T>)
+            else if (b_lies && j1 == columns && width % lanes<T>)
                 pack_b(b.from(k0, 0), width, columns - 1, columns, steps, b_packed, b_panel<T>(block));
             auto right = [&](int64_t j) -> Panel<T> {
                 int64_t w = std::min<int64_t>(width - j * tile_columns<T>, tile_columns<T>);
+                if (beside.panels)
+                    return {beside.panels + (p * all_columns + first_column + j) * b_panel<T>(block), width_of<T>(w)};
                 if (b_lies && w % lanes<T> == 0) return {b.at(k0, j * tile_columns<T>), b.row};
                 return {b_packed + (b_lies ? 0 : j - j0) * b_panel<T>(block), width_of<T>(w)};
             };
@@ -80,6 +103,11 @@ void Gemm<T>::part(Matrix<T> a, Matrix<T> b, T* c, int64_t step, Span row_span, 
                 };
                 Target<T> to = {c, kept.template as<T>() + (j0 * rows.count + i0 * (j1 - j0)) * tile_size<T>, step,
                                 p > span.begin ? Target<T>::what_is_kept : Target<T>::nothing, p + 1 == span.end};
+                if (beside.from) {
+                    to.add = Target<T>::what_is_given;
+                    to.given = beside.from;
+                    to.given_step = beside.from_row;
+                }
                 tiles<T>(rows, i0, i1, lie, left, width, j0, j1, right, steps, to);
             }
         }
@@ -87,7 +115,7 @@ void Gemm<T>::part(Matrix<T> a, Matrix<T> b, T* c, int64_t step, Span row_span, 
 }
 
 // A large product: first all threads pack panels of both operands, then all use them.
-template <class T> void Gemm<T>::shared(Work& work, Matrix<T> a, Matrix<T> b, T* c) const {
+template <class T> void Gemm<T>::shared(Work& work, Matrix<T> a, Matrix<T> b, T* c, Beside<T> beside) const {
     const int64_t high = std::min(m, shared_side), wide = std::min(n, shared_side);
     const int64_t fit = shared_bytes / static_cast<int64_t>((high + wide) * block * sizeof(T));
     const int64_t chunk = std::clamp<int64_t>(fit, 1, blocks);
@@ -150,6 +178,11 @@ template <class T> void Gemm<T>::shared(Work& work, Matrix<T> a, Matrix<T> b, T*
                         Target<T> to = {c + i0 * c_row + j0, kept.template as<T>(), c_row,
                                         p ? Target<T>::what_is_kept : p0 ? Target<T>::what_is_in_c : Target<T>::nothing,
                                         p + 1 == some};
+                        if (beside.from) {
+                            to.add = Target<T>::what_is_given;
+                            to.given = beside.from + i0 * beside.from_row + j0;
+                            to.given_step = beside.from_row;
+                        }
                         tiles<T>(rows, y0, y1, Lie::rows_adjacent, left, width, x0, x1, right, steps, to);
                     }
                 });
@@ -185,26 +218,28 @@ template <class T> void Gemm<T>::alone(Matrix<T> a, Matrix<T> b, T* c) const {
     }
 }
 
-template <class T> void Gemm<T>::run(Work& work, Matrix<T> a, Matrix<T> b, T* c) const {
+template <class T> void Gemm<T>::run(Work& work, Matrix<T> a, Matrix<T> b, T* c, Beside<T> beside) const {
     const double flops = 2.0 * m * n * k;
-    if (flops < small_flops) return alone(a, b, c);
+    const bool plain = !beside.panels && !beside.from;
+    if (plain && (flops < small_flops || k == 0)) return alone(a, b, c);
     if (groups > 1) return grouped(&work, a, b, c);
+    if (flops < small_flops) return part(a, b, c, c_row, {0, m}, {0, n}, {0, blocks}, beside);
     const Cut rows = row_panels(m);
     const int64_t columns = up(n, tile_columns<T>);
     const int64_t parts = std::max<int64_t>(static_cast<int64_t>(flops / part_flops), 2);
-    if (rows.count <= 2) {
+    if (rows.count <= 2 || beside.panels || (rows.count <= part_row_panels && m * k <= few_numbers)) {
         Cut cut = {columns, std::min(columns, parts)};
         work.parallel(cut.count, [&](int64_t i) {
             Span span = {cut.at(i) * tile_columns<T>, std::min(cut.at(i + 1) * tile_columns<T>, n)};
-            part(a, b, c, c_row, {0, m}, span, {0, blocks});
+            part(a, b, c, c_row, {0, m}, span, {0, blocks}, beside);
         });
     } else if (columns <= 2) {
         Cut cut = {rows.count, std::min(rows.count, parts)};
         work.parallel(cut.count, [&](int64_t i) {
-            part(a, b, c, c_row, {rows.at(cut.at(i)), rows.at(cut.at(i + 1))}, {0, n}, {0, blocks});
+            part(a, b, c, c_row, {rows.at(cut.at(i)), rows.at(cut.at(i + 1))}, {0, n}, {0, blocks}, beside);
         });
     } else {
-        shared(work, a, b, c);
+        shared(work, a, b, c, beside);
     }
 }
 

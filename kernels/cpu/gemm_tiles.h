@@ -60,8 +60,10 @@ void pack_b(Matrix<T> b, int64_t columns, int64_t begin, int64_t end, int64_t st
 template <class T> struct Target {
     T *c, *kept;
     int64_t step;
-    enum { nothing, what_is_in_c, what_is_kept } add;
+    enum { nothing, what_is_in_c, what_is_kept, what_is_given } add;
     bool last;  // block of k: now the sums go to c
+    const T* given = nullptr;  // lies as c does, with rows `given_step` apart
+    int64_t given_step = 0;
 };
 
 // All tiles of a part of C, for one block of k. The panel of B stays in the first cache while those of A pass.
@@ -91,10 +93,19 @@ void tiles(Cut rows, int64_t row_begin, int64_t row_end, Lie lie, const A& left,
             t.c = to.last ? to.c + first * to.step + j * tile_columns<T> : kept;
             t.c_step = to.last ? to.step : tile_columns<T>;
             t.columns = width;
-            if (to.add != Target<T>::nothing) {
-                const bool is_kept = to.add == Target<T>::what_is_kept;
-                t.from = is_kept ? kept : to.c + first * to.step + j * tile_columns<T>;
-                t.from_step = is_kept ? tile_columns<T> : to.step;
+            switch (to.add) {
+                case Target<T>::nothing: break;
+                case Target<T>::what_is_in_c:
+                    t.from = to.c + first * to.step + j * tile_columns<T>;
+                    t.from_step = to.step;
+                    break;
+                case Target<T>::what_is_kept:
+                    t.from = kept;
+                    t.from_step = tile_columns<T>;
+                    break;
+                case Target<T>::what_is_given:
+                    t.from = to.given + first * to.given_step + j * tile_columns<T>;
+                    t.from_step = to.given_step;
             }
             tile_function<T>(lie, height, width)(t);
         }

@@ -9,6 +9,9 @@ namespace fb::cpu {
 #define FB_FACTORIES(X) \
     X("copy", make_copy) \
     X("matmul", make_matmul) \
+    X("matmul_add", make_matmul_add) \
+    X("pack", make_pack) \
+    X("packed_matmul", make_packed_matmul) \
     X("softmax", make_softmax) \
     X("log_softmax", make_log_softmax) \
     X("logsumexp", make_logsumexp) \

@@ -166,3 +166,64 @@ def check_digests(code):
 
 def test_threads_and_the_width_of_vectors_do_not_change_bytes():
     check_digests(PRODUCTS)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("m", "k", "n"),
+    [(2, 1, 2), (2, 3, 4), (13, 17, 31), (14, 32, 64), (32, 128, 512), (32, 512, 128), (84, 512, 40), (130, 32, 140)],
+)
+def test_a_product_that_is_added_as_it_is_made_and_one_of_panels(m, k, n, dtype):
+    """The bytes of a product and an addition, however the operands lie."""
+    x, y, z = draw((m, k), dtype), draw((k, n), dtype, 1), draw((m, n), dtype, 2)
+    plain = run(x, y)
+    added = np.add(plain, z)
+    size, room = (dtype, (m, n)), (dtype, ((n + 63) // 64 * 64 * (k + 32),))
+    add = _native.Kernel("matmul_add", {}, [dtype] * 3, [size])
+    pack = _native.Kernel("pack", {}, [dtype], [room])
+    for left in (x, *layouts(x)):
+        assert add(left, y, z).tobytes() == added.tobytes()
+    for right in (y, *layouts(y)):
+        assert add(x, right, z).tobytes() == added.tobytes()
+        panels = pack(right)
+        assert _native.Kernel("packed_matmul", {}, [dtype] * 2, [size])(x, panels).tobytes() == plain.tobytes()
+        assert _native.Kernel("packed_matmul", {}, [dtype] * 3, [size])(x, panels, z).tobytes() == added.tobytes()
+    for other in layouts(z):
+        assert add(x, y, other).tobytes() == added.tobytes()
+
+
+def test_long_sums_take_panels_and_are_not_added_to():
+    """They go over k in blocks, and what a product is added to comes after the last."""
+    x, y = draw((30, 1300), "float32"), draw((1300, 300), "float32", 1)
+    panels = _native.Kernel("pack", {}, ["float32"], [("float32", (320 * 1400,))])(y)
+    packed = _native.Kernel("packed_matmul", {}, ["float32"] * 2, [("float32", (30, 300))])
+    assert packed(x, panels).tobytes() == run(x, y).tobytes()
+    add = _native.Kernel("matmul_add", {}, ["float32"] * 3, [("float32", (30, 300))])
+    assert not add.fits([("float32", (30, 1300)), ("float32", (1300, 300)), ("float32", (30, 300))])
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "z"),
+    [
+        ((1, 4), (4, 3), (1, 3)),  # vectors have another order of sums
+        ((3, 4), (4, 1), (3, 1)),
+        ((3, 0), (0, 2), (3, 2)),
+        ((0, 3), (3, 2), (0, 2)),
+        ((3, 4), (4, 2), (1, 2)),
+        ((3, 4), (5, 2), (3, 2)),
+        ((2, 3, 4), (4, 2), (3, 2)),
+    ],
+)
+def test_what_they_do_not_do(x, y, z):
+    shapes = [("float32", shape) for shape in (x, y, z)]
+    result = ("float32", (x[-2], y[-1]))
+    assert not _native.Kernel("matmul_add", {}, ["float32"] * 3, [result]).fits(shapes)
+    if y != (5, 2):  # of panels nobody knows how many rows the matrix had
+        panels = ("float32", (64 * 64,))
+        assert not _native.Kernel("packed_matmul", {}, ["float32"] * 3, [result]).fits([shapes[0], panels, shapes[2]])
+
+
+def test_panels_need_room():
+    assert not _native.Kernel("pack", {}, ["float32"], [("float32", (10,))]).fits([("float32", (4, 5))])
+    kernel = _native.Kernel("packed_matmul", {}, ["float32"] * 2, [("float32", (3, 5))])
+    assert not kernel.fits([("float32", (3, 4)), ("float32", (10,))])

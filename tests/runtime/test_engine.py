@@ -75,14 +75,14 @@ def test_feeds_of_any_layout(graph, feed):
 
 
 def test_memory_is_used_again_and_never_while_needed(graph):
-    """A long chain of products needs room for few of them."""
+    """A long chain of products needs room for few of them, and for x as they read it."""
     x = fb.placeholder((64, 64), name="x")
     y = x
     for _ in range(20):
         y = fb.softmax(y @ x)
     feed = {x: normal(64, 64)}
     session = fb.Session()
-    assert engine(session, [y], feed).native.summary()["arena_bytes"] <= 3 * 64 * 64 * 4
+    assert engine(session, [y], feed).native.summary()["arena_bytes"] <= 4 * 64 * 64 * 4
     wanted = feed[x].astype("f8")
     for _ in range(20):
         wanted = wanted @ feed[x]
