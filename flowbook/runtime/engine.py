@@ -6,17 +6,26 @@ are views: their strides are worked out here, once, by NumPy. All other steps ca
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from flowbook.compile.kernels import NAMES, VIEWS, NativeKernel, usable
 from flowbook.compile.plan import Plan, Step
+from flowbook.graph.node import Variable
 from flowbook.native import library
 
 ENGINES: WeakValueDictionary[int, Engine] = WeakValueDictionary()  # by the number that their events have
+
+
+class Updates(NamedTuple):
+    """What a run leaves to its commit: new values that go where the old ones are, if nobody else has those."""
+
+    variables: tuple[Variable, ...]
+    native: Any
 
 
 class Engine:
@@ -26,23 +35,31 @@ class Engine:
         self.plan = plan
         builder = _Builder(plan)
         builder.build()
-        self.results = builder.results  # the plan's slots that are had after a run
         self.externals = builder.externals
         self.native = library.Plan(
-            builder.slots, builder.steps, builder.result_slots, builder.externals, builder.constants
-        )
+            builder.slots, builder.steps, builder.result_slots, builder.externals, builder.constants, builder.states,
+            builder.late,
+        )  # fmt: skip
+        variables = {slot: variable for variable, slot in plan.writes}
+        late = self.native.states
+        self.results = [
+            slot for slot in builder.results if slot not in late
+        ]  # the plan's slots that are had after a run
+        self.updates = tuple([variables[slot] for slot in late])
         ENGINES[self.native.number] = self
 
-    def run(self, values: list[Any], perform: Callable[[int], None], threads: int, run: int = 0) -> None:
-        """Run it. ``values`` (by slot) holds feeds and states, and gets the fetches and writes.
+    def run(self, values: list[Any], perform: Callable[[int], None], threads: int, run: int = 0) -> Updates | None:
+        """Run it. ``values`` (by slot) holds feeds and states, and gets fetches and writes, but for the writes that are
+        left to the commit: the `Updates` that it returns.
 
         ``perform(step)`` runs a step in Python, on ``values``; ``run`` is its number, for events. Raises the library's
         ``KernelError``.
         """
         given = [values[slot] for slot in self.externals]
-        results = self.native.run(given, perform, values, threads, run)
+        results, updates = self.native.run(given, perform, values, threads, run)
         for slot, value in zip(self.results, results, strict=True):
             values[slot] = value
+        return None if updates is None else Updates(self.updates, updates)
 
 
 def engine_of(plan: Plan) -> Engine | None:
@@ -76,6 +93,8 @@ class _Builder:
         self.strides: dict[int, tuple[int, tuple[int, ...], int]] = {}  # views: (base, strides in bytes, offset)
         self.native: set[int] = set()  # slots that kernels make, and views
         self.direct: set[int] = set()  # those in memory of their own
+        self.states: dict[int, int] = {}  # by slot of a new value that only the commit needs, the slot of the old one
+        self.late: list[int] = []  # the steps that make those
 
     def build(self) -> None:
         """Translate everything."""
@@ -88,10 +107,38 @@ class _Builder:
                     self.constants[slot] = value
         for step in self.plan.steps:
             self._step(step)
+        self._find_updates()
         for wanted in dict.fromkeys([*self.plan.fetches, *(slot for _, slot in self.plan.writes)]):
             if wanted is not None and wanted in self.native:
                 self.results.append(wanted)
                 self.result_slots.append(wanted if wanted in self.direct else self._copy(wanted))
+
+    def _find_updates(self) -> None:
+        """The steps that only write variables, and could do so when the run has succeeded: nothing comes after them."""
+        plan = self.plan
+        if not plan.writes:
+            return
+        old = dict(plan.states)
+        new = {slot: old[variable] for variable, slot in plan.writes if variable in old}
+        readers = Counter(slot for step in plan.steps for slot in step.inputs)
+        fetched = set(plan.fetches)
+        idle: set[int] = set()  # steps that do nothing, and those that may be late: what comes after all others
+        for step in reversed(plan.steps):
+            if not all(each in idle for each in step.successors):
+                continue
+            if step.op.name == "group" and step.fn is step.op.kernel:
+                idle.add(step.index)
+            elif isinstance(step.fn, NativeKernel) and all(
+                slot in new and not readers[slot] and slot not in fetched for slot in step.outputs
+            ):
+                idle.add(step.index)
+                self.late.append(step.index)
+        # None of them may read, also not as a view, what is written over, but for the value in its place.
+        root = {slot: at[0] for slot, at in self.strides.items()}
+        inputs = [slot for index in self.late for slot in set(plan.steps[index].inputs) if slot is not None]
+        reads = Counter(root.get(slot, slot) for slot in inputs)
+        self.late = [index for index in self.late if all(reads[new[slot]] == 1 for slot in plan.steps[index].outputs)]
+        self.states = {slot: new[slot] for index in self.late for slot in plan.steps[index].outputs}
 
     def _declare(self, slot: int) -> None:
         spec = self.plan.specs[slot]

@@ -21,7 +21,7 @@ from flowbook.graph.node import PACKAGE
 from flowbook.graph.types import TensorSpec
 from flowbook.native import library
 from flowbook.runtime.context import ExecContext, Run
-from flowbook.runtime.engine import engine_of
+from flowbook.runtime.engine import Updates, engine_of
 
 # What native kernels raise; without the library, nothing is one.
 KernelError: Any = library.KernelError if library is not None else ()
@@ -50,8 +50,9 @@ class Observer(Protocol):
         """Who watches a body that this step runs now."""
 
 
-def execute(plan: Plan, values: list[Any], run: Run, observer: Observer | None = None) -> None:
-    """Run all steps of a plan; ``values`` (by slot) holds the constants, feeds and states, and gets the results.
+def execute(plan: Plan, values: list[Any], run: Run, observer: Observer | None = None) -> Updates | None:
+    """Run all steps of a plan; ``values`` (by slot) holds the constants, feeds and states, and gets the results. Writes
+    that are left to the commit (``VariableStore.commit``) are what it returns.
 
     Raises ``RunError`` (or the op's own ``FlowError``) with node, cell, line and shapes; ``KeyboardInterrupt`` and
     the like pass as they are.
@@ -72,7 +73,7 @@ def execute(plan: Plan, values: list[Any], run: Run, observer: Observer | None =
     try:
         with np.errstate(all="ignore"):
             if engine is not None:
-                engine.run(values, called_back, run.threads, run.counter)
+                return engine.run(values, called_back, run.threads, run.counter)
             elif observer is None:
                 for step, fn, inputs, output, release in plan.calls:
                     if fn is None:
@@ -100,6 +101,7 @@ def execute(plan: Plan, values: list[Any], run: Run, observer: Observer | None =
         if observer is not None and step is not None:
             observer.failed(step, perf_counter(), flow)
         raise flow from (error.__cause__ if isinstance(error, FlowError) else error)
+    return None
 
 
 def perform(step: Step, values: list[Any], run: Run, body: RunBody | None = None) -> None:

@@ -228,12 +228,16 @@ class Session:
                     plan, run.observed = watched.plan, True
             with self.variables.writing if plan.writes else nullcontext():
                 values, initial = self.begin(plan, arrays)
-                execute(plan, values, run, observer or watched)
+                updates = execute(plan, values, run, observer or watched)
+                late = set() if updates is None else {*updates.variables}
                 borrowed = {id(array) for array in arrays.values()}
-                writes = {variable: owned(values[slot], borrowed) for variable, slot in plan.writes}
+                writes = {
+                    variable: owned(values[slot], borrowed) for variable, slot in plan.writes if variable not in late
+                }
                 results = self.results(plan, values, (*arrays.values(), *writes.values()))
-                if writes or initial:
-                    self.variables.commit(writes, initial)
+                if writes or initial or updates:
+                    values.clear()  # so that nobody has the old values
+                    self.variables.commit(writes, initial, updates)
         finally:
             if watched is not None:
                 try:

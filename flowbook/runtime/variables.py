@@ -1,7 +1,8 @@
 """The variables' values of one session.
 
-Values are immutable arrays; a commit replaces them all in a single dictionary update, which neither an exception nor
-Ctrl-C can cut in half. A value is kept under (name, shape, dtype), so one whose definition went away stays parked,
+Values are arrays that nobody changes; a commit replaces them all in a single dictionary update, which neither an
+exception nor Ctrl-C can cut in half. Where nobody else has an old value, the new one takes over its memory, in the same
+call. A value is kept under (name, shape, dtype), so one whose definition went away stays parked,
 and a definition that comes back finds it.
 """
 
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from flowbook.graph.node import Tensor
+from flowbook.runtime.engine import Updates
 
 
 class Stored(NamedTuple):
@@ -47,15 +49,22 @@ class VariableStore:
 
     def get_slot(self, slot: Slot) -> Stored | None:
         """What is kept under (name, shape, dtype), or ``None``."""
-        return self._values.get(slot)
+        with self.lock:  # no commit is going on
+            return self._values.get(slot)
 
     def snapshot(self, variables: Iterable[Tensor]) -> dict[Tensor, Stored | None]:
         """The values of several variables at one moment."""
         with self.lock:
             return {each: self._values.get(slot_of(each)) for each in variables}
 
-    def commit(self, writes: Mapping[Any, Any], initial: Mapping[Tensor, Any] | None = None) -> int:
-        """Store new values in one step; ``initial`` ones only where there is none yet. Returns the version."""
+    def commit(
+        self,
+        writes: Mapping[Any, Any],
+        initial: Mapping[Tensor, Any] | None = None,
+        updates: Updates | None = None,
+    ) -> int:
+        """Store new values in one step; ``initial`` ones only where there is none yet. ``updates``: values that are
+        computed in that step, over the old ones where only the store has those. Returns the version."""
         with self.lock:
             version = self.version + 1
             new = {
@@ -65,7 +74,13 @@ class VariableStore:
             }
             new.update((slot_of(each), Stored(value, version)) for each, value in writes.items())
             self.version = version
-            self._values.update(new)  # one C call: not interruptible
+            if updates is None:
+                self._values.update(new)  # one C call: not interruptible
+            else:
+                slots = [slot_of(each) for each in updates.variables]
+                arrays = updates.native.prepare(self._values, slots)
+                new.update(zip(slots, [Stored(array, version) for array in arrays], strict=True))
+                updates.native.finish(self._values, new)  # one C call, too
             return version
 
     def restore(self, slots: Mapping[Slot, Stored | None]) -> None:

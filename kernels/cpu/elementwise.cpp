@@ -139,7 +139,10 @@ std::unique_ptr<Kernel> make_elementwise(const Signature& signature) {
         if (!made->passes.back().prepare(program, signature, members[i], masks[i])) return nullptr;
         made->cost += made->passes.back().cost;
     }
-    if (masks.size() == 1) made->in_place = made->passes[0].in_place;
+    if (masks.size() == 1) {
+        made->in_place = made->passes[0].in_place;
+        made->sure = made->passes[0].sure();
+    }
     return made;
 }
 

@@ -89,7 +89,8 @@ class Pass {
     void run(Work& work, const void* const* inputs, void* const* outputs) const;
 
     double cost = 0;
-    int in_place = -1;
+    std::vector<uint64_t> in_place;  // as of a kernel
+    bool sure() const { return reductions.empty() && frame_bytes <= static_cast<int64_t>(sure_bytes); }
 
   private:
     struct Builder;

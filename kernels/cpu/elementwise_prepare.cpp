@@ -46,7 +46,6 @@ struct Pass::Builder {
     std::vector<uint32_t> immediate_slots;
     std::vector<int64_t> free;                   // registers
     int64_t bytes = 0, register_bytes = 0;       // of the frame, after its slots
-    int64_t written_first = -1;                  // the instruction that writes output 0
 
     Builder(Pass& pass, const Program& program, const Signature& signature, const std::vector<int>& wanted)
         : pass(pass), program(program), signature(signature), needed(program.code.size()),
@@ -265,7 +264,6 @@ struct Pass::Builder {
         if (!outputs[i].empty()) {
             Value made{add_slot(), false, -1};
             pass.written.push_back({made.slot, outputs[i][0], width});
-            if (outputs[i][0] == 0) written_first = i;
             return made;
         }
         for (int k = 0; k < arity; k++) {
@@ -306,11 +304,16 @@ bool Pass::prepare(const Program& program, const Signature& signature, const std
     for (size_t k = 0; k < immediates.size(); k++) slots[b.immediate_slots[k]] = &immediates[k];
 
     cost = 25 + 4.0 * steps.size() * ((b.size + block_size - 1) / block_size) + b.size * element_cost;
-    // Input memory may take output 0 when each block of it is read before that block of the output is written.
-    for (const Source& each : sources)
-        if (b.written_first >= 0 && each.kind == Source::direct && b.input_last[each.input] <= b.written_first &&
-            each.size == size_of(signature.outputs[0].dtype))
-            in_place = each.input;
+    // Input memory may take an output when each block of it is read before that block of the output is written.
+    in_place.resize(signature.outputs.size());
+    for (size_t i = 0; i < b.needed.size(); i++) {
+        if (program.code[i].reduces()) continue;
+        for (int output : b.outputs[i])
+            for (const Source& each : sources)
+                if (each.kind == Source::direct && each.input < 64 && b.input_last[each.input] <= static_cast<int64_t>(i) &&
+                    each.size == size_of(signature.outputs[output].dtype))
+                    in_place[output] |= uint64_t{1} << each.input;
+    }
     return true;
 }
 

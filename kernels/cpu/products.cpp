@@ -46,7 +46,7 @@ template <class T> std::unique_ptr<Kernel> product(const Signature& s, bool pack
         if (adds) beside.from = static_cast<const T*>(in[2]), beside.from_row = from_row;
         gemm.run(work, matrix<T>(x, in[0]), packed ? Matrix<T>{} : matrix<T>(y, in[1]), static_cast<T*>(out[0]), beside);
     });
-    if (adds && s.inputs[2].contiguous()) made->in_place = 2;
+    if (adds && s.inputs[2].contiguous()) made->in_place = {uint64_t{1} << 2};
     return made;
 }
 

@@ -194,7 +194,7 @@ template <class F> void for_rows(Work& work, int64_t rows, double row_ns, F&& f,
 // laid out alike.
 inline std::unique_ptr<Kernel> over(std::unique_ptr<Kernel> made, const Signature& s, int input) {
     const Spec &x = s.inputs[input], &y = s.outputs[0];
-    if (made && x.dtype == y.dtype && x.same_shape(y) && x.contiguous()) made->in_place = input;
+    if (made && x.dtype == y.dtype && x.same_shape(y) && x.contiguous()) made->in_place = {uint64_t{1} << input};
     return made;
 }
 

@@ -166,14 +166,7 @@ PyObject* kernel_picks(PyObject* object, void*) {
     }, nullptr);
 }
 
-// Which input may lie in the memory of output 0, as it was prepared last; -1 for none.
-PyObject* kernel_in_place(PyObject* object, void*) {
-    auto& prepared = *reinterpret_cast<KernelObject*>(object)->prepared;
-    return PyLong_FromLong(prepared ? prepared->in_place : -1);
-}
-
 PyGetSetDef attributes[] = {
-    {"in_place", kernel_in_place, nullptr, "Which input may lie in the memory of output 0, as prepared last.", nullptr},
     {"picks", kernel_picks, nullptr, "Which of the arguments of a call are the inputs of the kernel.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };

@@ -3,6 +3,7 @@
 #include "python/callable.h"
 #include "python/kernel.h"
 #include "python/plan.h"
+#include "python/updates.h"
 #include "runtime/events.h"
 #include "runtime/external.h"
 #include "runtime/library.h"
@@ -79,7 +80,7 @@ PyMODINIT_FUNC PyInit__native() {
     import_array();
     Ref module(PyModule_Create(&definition));
     if (!module || !prepare_callable()) return nullptr;
-    for (PyTypeObject* type : {&KernelType, &PlanType, &CallableType})
+    for (PyTypeObject* type : {&KernelType, &PlanType, &UpdatesType, &CallableType})
         if (PyModule_AddType(module.get(), type) < 0) return nullptr;
     KernelErrorType = PyErr_NewExceptionWithDoc("flowbook.native._native.KernelError",
                                                 "What a kernel raises: message (advice on a second line), `step`, `of_shape`.",

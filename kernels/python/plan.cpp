@@ -1,10 +1,13 @@
 #include "python/plan.h"
 
 #include "python/kernel.h"
+#include "python/updates.h"
 #include "runtime/library.h"
 
 #include <algorithm>
 #include <chrono>
+#include <unordered_map>
+#include <unordered_set>
 
 namespace fb::py {
 
@@ -73,6 +76,20 @@ class Builder {
         for (int32_t slot : outline.results) at(slot).kind = Slot::result;
     }
 
+    // The new values of variables, by slot, and the slots of the old ones; and the steps that may make them when all
+    // others are done.
+    void add_states(PyObject* described, PyObject* steps) {
+        PyObject *key, *value;
+        Py_ssize_t place = 0;
+        while (PyDict_Next(described, &place, &key, &value)) {
+            const long made = PyLong_AsLong(key), old = PyLong_AsLong(value);
+            if (PyErr_Occurred()) throw PythonError();
+            at(static_cast<int32_t>(made)), at(static_cast<int32_t>(old));
+            states[static_cast<int32_t>(made)] = static_cast<int32_t>(old);
+        }
+        for (int32_t each : as_slots(steps)) late.insert(each);
+    }
+
     // (what, inputs, outputs, after): what is a Kernel, True for a view, None for a step of the host.
     void add_step(PyObject* described) {
         PyObject *what, *inputs, *outputs, *after;
@@ -85,6 +102,7 @@ class Builder {
         step.passive = what == Py_True;
         auto waits = as_slots(after);
         for (auto& each : waits) each = places.at(each);
+        waits.erase(std::remove(waits.begin(), waits.end(), -1), waits.end());
         if (KernelObject* kernel = as_kernel(what)) {
             Signature s;
             for (int32_t slot : step.inputs) {
@@ -103,17 +121,53 @@ class Builder {
             }
             if (!step.kernel) throw Error(std::string("no native kernel ") + PyUnicode_AsUTF8(kernel->name));
         }
+        const auto number = static_cast<int32_t>(places.size());
+        if (late.count(number) && updates_in_place(step)) {
+            for (int32_t slot : step.outputs) {
+                at(slot).kind = Slot::update;
+                outline.states.emplace_back(slot, states.at(slot));
+                auto& results = outline.results;
+                results.erase(std::remove(results.begin(), results.end(), slot), results.end());
+            }
+            outline.updates.push_back(std::move(step));
+            update_origin.push_back(number);
+            places.push_back(-1);  // what waits for it does nothing
+            return;
+        }
         outline.steps.push_back(std::move(step));
         outline.after.push_back(std::move(waits));
-        origin.resize(outline.steps.size(), static_cast<int32_t>(places.size()));
+        origin.resize(outline.steps.size(), number);
         places.push_back(static_cast<int32_t>(outline.steps.size()) - 1);
     }
+
+    void finish() { origin.insert(origin.end(), update_origin.begin(), update_origin.end()); }
 
     Outline outline;
     std::vector<int32_t> places;  // where each of Python's steps is now
     std::vector<int32_t> origin;  // and the other way round
 
   private:
+    // Whether it may be left for the end of the run, and write each of its outputs where the old value lies.
+    bool updates_in_place(const Step& step) const {
+        if (!step.kernel || !step.kernel->sure) return false;
+        if (step.inputs.size() > few_operands || step.outputs.size() > few_operands) return false;
+        for (size_t k = 0; k < step.outputs.size(); k++) {
+            auto found = states.find(step.outputs[k]);
+            if (found == states.end()) return false;
+            const auto& in = step.inputs;
+            const auto place = std::find(in.begin(), in.end(), found->second);
+            if (std::count(in.begin(), in.end(), found->second) != 1 || !step.kernel->may_lie(k, place - in.begin()))
+                return false;
+            const Slot &made = outline.slots[found->first], &old = outline.slots[found->second];
+            if (old.kind != Slot::foreign || !old.known || !same_layout(made.spec, old.spec)) return false;
+        }
+        return true;
+    }
+
+    std::unordered_map<int32_t, int32_t> states;
+    std::unordered_set<int32_t> late;
+    std::vector<int32_t> update_origin;
+
     Slot& at(int32_t slot) {
         if (slot < 0 || slot >= static_cast<int32_t>(outline.slots.size())) throw Error("there is no such slot");
         return outline.slots[slot];
@@ -148,18 +202,20 @@ class Builder {
 
 PyObject* plan_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     return guarded([&]() -> PyObject* {
-        static const char* names[] = {"slots", "steps", "results", "externals", "constants", nullptr};
-        PyObject *slots, *steps, *results, *externals, *constants;
-        if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO!", const_cast<char**>(names), &slots, &steps, &results,
-                                         &externals, &PyDict_Type, &constants))
+        static const char* names[] = {"slots", "steps", "results", "externals", "constants", "states", "late", nullptr};
+        PyObject *slots, *steps, *results, *externals, *constants, *states = nullptr, *late = nullptr;
+        if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO!|O!O", const_cast<char**>(names), &slots, &steps, &results,
+                                         &externals, &PyDict_Type, &constants, &PyDict_Type, &states, &late))
             return nullptr;
         Builder builder;
         builder.add_slots(slots);
         builder.add_results(results);
+        if (states && late) builder.add_states(states, late);
         auto native = std::make_unique<NativePlan>();
         Ref list = checked(PySequence_Fast(steps, "steps is a sequence"));
         for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(list.get()); k++)
             builder.add_step(PySequence_Fast_GET_ITEM(list.get(), k));
+        builder.finish();
         native->externals = as_slots(externals);
         int32_t count = static_cast<int32_t>(builder.outline.slots.size());
         for (int32_t slot : native->externals)
@@ -248,6 +304,8 @@ class PythonHost final : public Host {
         if (PyErr_CheckSignals() < 0) gil.keep_error();
     }
 
+    std::vector<Ref> held;  // what its steps made
+
     // Sets the Python error that ended the run, if one did.
     bool restore_error() {
         if (!type) return false;
@@ -289,7 +347,6 @@ class PythonHost final : public Host {
     PyObject* values;
     PyThreadState* state = nullptr;
     std::chrono::steady_clock::time_point asked = std::chrono::steady_clock::now();
-    std::vector<Ref> held;
     PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
 };
 
@@ -311,15 +368,17 @@ void* external(const Slot& slot, PyObject* value, std::vector<Ref>& held) {
 }  // namespace
 
 void run_plan(const NativePlan& native, PyObject* const* externals, PyObject* perform, PyObject* values, int threads,
-              uint32_t run, std::vector<Ref>& results) {
+              uint32_t run, std::vector<Ref>& results, Ended* ended) {
     const fb::Plan& plan = *native.plan;
+    if (!plan.states.empty() && !ended) throw Error("somebody has to run the updates of this plan");
     constexpr size_t few = 64;
     void* some[few];
     std::vector<void*> many;
     void** pointers = some;
-    if (plan.slots.size() > few) {
-        many.resize(plan.slots.size());
-        pointers = many.data();
+    if (plan.slots.size() > few || ended) {
+        std::vector<void*>& all = ended ? ended->pointers : many;
+        all.resize(plan.slots.size());
+        pointers = all.data();
     } else {
         std::fill(some, some + plan.slots.size(), nullptr);
     }
@@ -338,12 +397,22 @@ void run_plan(const NativePlan& native, PyObject* const* externals, PyObject* pe
     if (!release && !plan.has_host) options.host = nullptr;
     if (release) host.let_go();
     try {
-        fb::execute(plan, pointers, options);
+        if (ended) {
+            ended->arena.emplace(plan.arena_bytes);
+            fb::execute(plan, pointers, options, *ended->arena);
+        } else {
+            fb::execute(plan, pointers, options);
+        }
     } catch (const PythonError&) {
         host.take();
         host.restore_error();
         throw;
     }
+    if (!ended) return;
+    host.take();
+    ended->held = std::move(held);
+    for (Ref& each : host.held) ended->held.push_back(std::move(each));
+    for (Ref& each : results) ended->held.push_back(Ref::borrowed(each.get()));
 }
 
 namespace {
@@ -362,10 +431,14 @@ PyObject* plan_run(PyObject* object, PyObject* args) {
         if (native.plan->has_host &&
             (!PyList_Check(values) || static_cast<size_t>(PyList_GET_SIZE(values)) < native.host_slots))
             throw Error("values is a list with a place for each slot");
-        run_plan(native, PySequence_Fast_ITEMS(list.get()), perform, values, threads, run, results);
+        std::unique_ptr<Ended> ended;
+        if (!native.plan->states.empty()) ended = std::make_unique<Ended>();
+        run_plan(native, PySequence_Fast_ITEMS(list.get()), perform, values, threads, run, results, ended.get());
         Ref made = checked(PyList_New(results.size()));
         for (size_t k = 0; k < results.size(); k++) PyList_SET_ITEM(made.get(), k, results[k].release());
-        return made.release();
+        Ref updates = Ref::borrowed(Py_None);
+        if (ended) updates = make_updates(object, std::move(ended), std::move(list), threads, run);
+        return checked(PyTuple_Pack(2, made.get(), updates.get())).release();
     } catch (const StepError& error) {
         set_kernel_error(error.what(), native.origin[error.step], error.of_shape);
         return nullptr;
@@ -404,6 +477,16 @@ PyObject* plan_number(PyObject* object, void*) {
     return PyLong_FromLong(reinterpret_cast<PlanObject*>(object)->native->plan->number);
 }
 
+PyObject* plan_states(PyObject* object, void*) {
+    auto& states = reinterpret_cast<PlanObject*>(object)->native->plan->states;
+    return guarded([&]() -> PyObject* {
+        Ref made = checked(PyTuple_New(states.size()));
+        for (size_t k = 0; k < states.size(); k++)
+            PyTuple_SET_ITEM(made.get(), k, checked(PyLong_FromLong(states[k].first)).release());
+        return made.release();
+    }, nullptr);
+}
+
 PyObject* plan_origin(PyObject* object, void*) {
     auto& origin = reinterpret_cast<PlanObject*>(object)->native->origin;
     return guarded([&]() -> PyObject* {
@@ -416,6 +499,7 @@ PyObject* plan_origin(PyObject* object, void*) {
 
 PyGetSetDef attributes[] = {
     {"number", plan_number, nullptr, "Its number, as in events.", nullptr},
+    {"states", plan_states, nullptr, "The slots of new values that are written when a run has ended: see Updates.", nullptr},
     {"origin", plan_origin, nullptr, "By its own steps: which of the steps it was made from.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
@@ -424,7 +508,8 @@ PyMethodDef methods[] = {
     {"memory", plan_memory, METH_NOARGS,
      "Of each slot that a run makes memory for: (slot, kind, bytes, step that makes it, last step that touches it)."},
     {"run", plan_run, METH_VARARGS,
-     "run(externals, perform, values, threads, run) -> results. Raises KernelError for what a kernel raises."},
+     "run(externals, perform, values, threads, run) -> (results, Updates or None). Raises KernelError for what a kernel "
+     "raises."},
     {"summary", plan_summary, METH_NOARGS, "Counts of steps by kind, bytes of the arena, estimated times in ns."},
     {nullptr, nullptr, 0, nullptr},
 };
@@ -432,7 +517,9 @@ PyMethodDef methods[] = {
 PyTypeObject make_type() {
     PyTypeObject type = {PyVarObject_HEAD_INIT(nullptr, 0)};
     type.tp_name = "flowbook.native._native.Plan";
-    type.tp_doc = "Plan(slots, steps, results, externals, constants): a plan for the native executor.";
+    type.tp_doc =
+        "Plan(slots, steps, results, externals, constants, states={}, late=()): a plan for the native executor. `states`: "
+        "by slot of a variable's new value, the slot of the old one; `late`: the steps that may make these after all others.";
     type.tp_basicsize = sizeof(PlanObject);
     type.tp_flags = Py_TPFLAGS_DEFAULT;
     type.tp_new = plan_new;

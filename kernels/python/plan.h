@@ -4,6 +4,8 @@
 #include "python/common.h"
 #include "runtime/executor.h"
 
+#include <optional>
+
 namespace fb::py {
 
 struct NativePlan {
@@ -21,10 +23,16 @@ struct PlanObject {
 
 extern PyTypeObject PlanType;
 
+// What a run leaves for its updates.
+struct Ended {
+    std::optional<Arena> arena;
+    std::vector<void*> pointers;  // by slot
+    std::vector<Ref> held;        // that pointers lead to
+};
 
 // Runs a plan: `externals` by place (any objects NumPy makes arrays of), `perform` and `values` for its host steps.
-// The results, fresh arrays, in `results`.
+// The results, fresh arrays, in `results`. A plan with updates needs `ended`.
 void run_plan(const NativePlan& native, PyObject* const* externals, PyObject* perform, PyObject* values, int threads,
-              uint32_t run, std::vector<Ref>& results);
+              uint32_t run, std::vector<Ref>& results, Ended* ended = nullptr);
 
 }  // namespace fb::py

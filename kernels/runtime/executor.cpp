@@ -7,7 +7,8 @@ namespace fb {
 
 namespace {
 
-constexpr double worth_waking = 10000;  // ns: a shorter step does not wake a sleeping thread
+constexpr double worth_waking = 10000;     // ns: a shorter step does not wake a sleeping thread
+constexpr double worth_splitting = 50000;  // ns: a longer update shares its parts
 
 // Times a step while somebody records.
 class Timed {
@@ -38,7 +39,7 @@ class Timed {
 
 void run_step(const Plan& plan, int32_t index, void** pointers, Work& work) {
     const Step& step = plan.steps[index];
-    constexpr size_t few = 16;
+    constexpr size_t few = few_operands;
     const void* some_in[few];
     void* some_out[few];
     std::vector<const void*> many_in;
@@ -86,8 +87,7 @@ void perform(const Plan& plan, int32_t index, void** pointers, Host* host) {
 void run_in_order(const Plan& plan, void** pointers, const RunOptions& options) {
     auto poll = [](void* host) { static_cast<Host*>(host)->poll(); };
     PoolWork work(options.threads, nullptr, options.host ? +poll : nullptr, options.host);
-    int32_t count = static_cast<int32_t>(plan.steps.size());
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = 0; i < plan.main; i++) {
         const Step& step = plan.steps[i];
         if (step.passive) continue;
         Timed timed(plan, i, options);
@@ -109,8 +109,8 @@ class Scheduler final : public Source {
   public:
     Scheduler(const Plan& plan, void** pointers, const RunOptions& options)
         : plan(plan), pointers(pointers), options(options), waits(plan.steps.size()),
-          left(static_cast<int32_t>(plan.steps.size())) {
-        for (size_t i = 0; i < plan.steps.size(); i++) waits[i].store(plan.steps[i].waits, std::memory_order_relaxed);
+          left(plan.main) {
+        for (int32_t i = 0; i < plan.main; i++) waits[i].store(plan.steps[i].waits, std::memory_order_relaxed);
         helpers = options.threads - 1;
         whole = true;
         for (int32_t step : plan.ready) push(step);
@@ -258,6 +258,10 @@ class Scheduler final : public Source {
 
 void execute(const Plan& plan, void** pointers, const RunOptions& options) {
     Arena arena(plan.arena_bytes);
+    execute(plan, pointers, options, arena);
+}
+
+void execute(const Plan& plan, void** pointers, const RunOptions& options, Arena& arena) {
     for (size_t k = 0; k < plan.slots.size(); k++)
         if (plan.slots[k].kind == Slot::arena) pointers[k] = arena.data() + plan.slots[k].offset;
     for (int32_t view : plan.views) {
@@ -269,6 +273,38 @@ void execute(const Plan& plan, void** pointers, const RunOptions& options) {
         Scheduler(plan, pointers, options).run();
     else
         run_in_order(plan, pointers, options);
+}
+
+void update(const Plan& plan, void** pointers, const RunOptions& options) {
+    const Scratch at_hand(1);
+    const int32_t end = static_cast<int32_t>(plan.steps.size());
+    auto run = [&](int32_t i, Work& work) {
+        Timed timed(plan, i, options);
+        run_step(plan, i, pointers, work);
+    };
+    PoolWork all(options.threads), alone(1);
+    // Large ones share their parts. Small ones go side by side, in runs of so many that each is worth a thread.
+    const bool many = options.threads > 1 && plan.update_cost > worth_waking;
+    if (many) Pool::get().reserve(options.threads);
+    double small = 0;
+    int32_t count = 0;
+    for (int32_t i = plan.main; i < end; i++) {
+        if (many && plan.steps[i].kernel->cost > worth_splitting) {
+            run(i, all);
+        } else {
+            small += plan.steps[i].kernel->cost;
+            count++;
+        }
+    }
+    if (count == 0) return;
+    const int64_t parts = many ? std::clamp<int64_t>(static_cast<int64_t>(small / worth_waking), 1, count) : 1;
+    all.parallel(parts, [&](int64_t part) {
+        int64_t number = 0;
+        for (int32_t i = plan.main; i < end; i++) {
+            if (many && plan.steps[i].kernel->cost > worth_splitting) continue;
+            if (number++ * parts / count == part) run(i, alone);
+        }
+    });
 }
 
 }  // namespace fb

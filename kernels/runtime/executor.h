@@ -37,10 +37,6 @@ struct RunOptions {
     uint32_t run = 0;  // its number, for events
 };
 
-// Runs all steps. `pointers` (one for each slot) holds the memory of foreign slots and results when it begins.
-// Raises StepError for what a kernel raises, and whatever the host raises.
-void execute(const Plan& plan, void** pointers, const RunOptions& options);
-
 // Memory that runs take turns with. The largest block that is not in use is kept.
 class Arena {
   public:
@@ -59,5 +55,18 @@ class Arena {
     char* block = nullptr;
     int64_t size = 0;
 };
+
+// Runs all steps but updates. `pointers` (one for each slot) holds the memory of foreign slots and results when it
+// begins. Raises StepError for what a kernel raises, and whatever the host raises.
+void execute(const Plan& plan, void** pointers, const RunOptions& options);
+
+// The same, with the memory (of `plan.arena_bytes`) of a caller who will run the updates afterwards.
+void execute(const Plan& plan, void** pointers, const RunOptions& options, Arena& arena);
+
+// So many inputs, and so many outputs, a step has without memory for the call.
+constexpr size_t few_operands = 64;
+
+// Runs the updates of a run, when `pointers` of what they write are known. Nothing stops it; see `Kernel::sure`.
+void update(const Plan& plan, void** pointers, const RunOptions& options);
 
 }  // namespace fb

@@ -47,13 +47,20 @@ class FB_VISIBLE Kernel {
   public:
     virtual ~Kernel() = default;
 
-    // Inputs and outputs in the order of the signature. Outputs never overlap inputs, unless `in_place` says so.
+    // Inputs and outputs in the order of the signature. Outputs never overlap inputs, unless `may_lie` says so.
     virtual void run(Work& work, const void* const* inputs, void* const* outputs) const = 0;
 
     // Estimated time on one core, in nanoseconds: what scheduling goes by.
     double cost = 1000;
-    // Input `in_place` may lie in the very memory of output 0; -1 for none.
-    int in_place = -1;
+    // By output, a bit for each input in whose very memory it may lie, others doing the same with others; outputs after
+    // the last of these may lie in none.
+    std::vector<uint64_t> in_place;
+    // Whether `run` cannot fail where each thread has `sure_bytes` of scratch.
+    bool sure = false;
+
+    bool may_lie(size_t output, size_t input) const {
+        return output < in_place.size() && input < 64 && in_place[output] >> input & 1;
+    }
 };
 
 // Gives the kernel for a signature, or nullptr when it has none for it (a dtype, a rank, an attribute): the reference

@@ -39,10 +39,16 @@ class Ancestors {
 Plan::Plan(Outline outline) {
     static std::atomic<int32_t> count{0};
     number = count.fetch_add(1);
+    main = static_cast<int32_t>(outline.steps.size());
+    for (Step& each : outline.updates) {
+        outline.steps.push_back(std::move(each));
+        outline.after.emplace_back();
+    }
     check(outline);
     slots = std::move(outline.slots);
     steps = std::move(outline.steps);
     results = std::move(outline.results);
+    states = std::move(outline.states);
     link(outline);
     place();
     prioritise();
@@ -81,6 +87,11 @@ void Plan::check(const Outline& outline) const {
         for (int32_t other : outline.after[i])
             if (other < 0 || other >= static_cast<int32_t>(i)) throw Error("a plan's step waits for a later one");
     }
+    for (auto& [made_slot, old] : outline.states)
+        if (!in_range(made_slot) || !in_range(old) || outline.slots[made_slot].kind != Slot::update ||
+            outline.slots[old].kind != Slot::foreign || !outline.slots[old].known ||
+            !same_layout(outline.slots[made_slot].spec, outline.slots[old].spec))
+            throw Error("a plan's update does not fit what it updates");
     for (int32_t slot : outline.results)
         if (!in_range(slot) || !made[slot] || outline.slots[slot].kind != Slot::result)
             throw Error("a plan's result is not made");
@@ -90,6 +101,10 @@ void Plan::link(const Outline& outline) {
     views_of.resize(slots.size());
     for (size_t i = 0; i < steps.size(); i++) {
         Step& step = steps[i];
+        if (static_cast<int32_t>(i) >= main) {  // the run is over by then
+            for (int32_t slot : step.outputs) slots[slot].made = static_cast<int32_t>(i);
+            continue;
+        }
         std::vector<int32_t> needed = outline.after[i];
         for (int32_t slot : step.inputs) {
             if (slot < 0) continue;
@@ -143,10 +158,11 @@ void Plan::place() {
     for (size_t k = 0; k < steps.size(); k++) {
         const Step& step = steps[k];
         const int32_t i = static_cast<int32_t>(k);
-        for (int32_t slot : step.outputs) {
+        for (size_t output = 0; output < step.outputs.size(); output++) {
+            const int32_t slot = step.outputs[output];
             if (slots[slot].kind != Slot::arena) continue;
             int64_t size = rounded(slots[slot].spec.bytes());
-            int32_t source = slot == step.outputs[0] ? overwritten(i, size) : -1;
+            int32_t source = overwritten(i, output, size);
             if (source >= 0) {
                 wait_for(i, users[source]);
                 Buffer& buffer = buffers[buffer_of[slot] = buffer_of[source]];
@@ -183,19 +199,23 @@ void Plan::place() {
         if (buffer_of[k] >= 0) slots[k].offset = buffers[buffer_of[k]].offset;
 }
 
-// The input in whose memory a step may write its first output, as nobody else reads it from then on; -1 for none.
-int32_t Plan::overwritten(int32_t index, int64_t size) const {
+// The slot in whose memory a step may write an output, as nobody else reads it from then on; -1 for none.
+int32_t Plan::overwritten(int32_t index, size_t output, int64_t size) const {
     const Step& step = steps[index];
-    if (!step.kernel || step.kernel->in_place < 0) return -1;
-    int32_t source = step.inputs[step.kernel->in_place];
-    const Slot& from = slots[source];
-    bool once = std::count(step.inputs.begin(), step.inputs.end(), source) == 1;
-    bool fits = once && from.kind == Slot::arena && from.last == index && views_of[source].empty();
-    return fits && rounded(from.spec.bytes()) == size ? source : -1;
+    for (size_t k = 0; step.kernel && k < step.inputs.size(); k++) {
+        if (!step.kernel->may_lie(output, k)) continue;
+        const int32_t source = step.inputs[k];
+        const Slot& from = slots[source];
+        const bool once = std::count(step.inputs.begin(), step.inputs.end(), source) == 1;
+        const bool over = from.kind == Slot::arena && from.last == index && views_of[source].empty();
+        if (once && over && rounded(from.spec.bytes()) == size) return source;
+    }
+    return -1;
 }
 
 void Plan::prioritise() {
-    for (size_t i = steps.size(); i-- > 0;) {
+    for (size_t i = main; i < steps.size(); i++) update_cost += steps[i].kernel->cost;
+    for (int32_t i = main; i-- > 0;) {
         Step& step = steps[i];
         double rest = 0;
         for (int32_t next : step.successors) rest = std::max(rest, steps[next].priority);
@@ -203,10 +223,11 @@ void Plan::prioritise() {
         step.priority = own + rest;
         cost += own;
         critical = std::max(critical, step.priority);
-        if (step.waits == 0) ready.push_back(static_cast<int32_t>(i));
+        if (step.waits == 0) ready.push_back(i);
     }
     std::reverse(ready.begin(), ready.end());
     parallel = !in_order && cost > worth_sharing && critical < 0.95 * cost;
+    cost += update_cost;
 }
 
 }  // namespace fb

@@ -14,6 +14,7 @@ struct Slot {
         arena,     // lies in the run's arena
         view,      // the memory of another slot, with strides of its own
         result,    // asked for, so in memory of its own that outlives the run
+        update,    // a variable's new value: in the memory of the old one, where nobody else has that when the run ends
     };
     Kind kind = foreign;
     bool known = false;  // whether dtype and shape are known; else only host steps use it
@@ -41,6 +42,8 @@ struct Outline {
     std::vector<Step> steps;
     std::vector<std::vector<int32_t>> after;  // by step: others it has to wait for although no value flows
     std::vector<int32_t> results;             // slots to be had at the end, each once, none of them a view or given
+    std::vector<Step> updates;                // steps for the end of a run, when it is sure that it succeeds
+    std::vector<std::pair<int32_t, int32_t>> states;  // what they write: slots of the new value and of the old one
 };
 
 class Plan {
@@ -52,11 +55,14 @@ class Plan {
     std::vector<Slot> slots;
     std::vector<Step> steps;
     std::vector<int32_t> results;
+    std::vector<std::pair<int32_t, int32_t>> states;
+    int32_t main = 0;  // so many steps are the run; those after them are updates
     std::vector<int32_t> views;        // the view slots
     std::vector<int32_t> ready;        // steps that wait for nothing
     std::vector<std::vector<int32_t>> views_of;  // by slot
     int64_t arena_bytes = 0;
     double cost = 0;      // of all steps on one core, in nanoseconds
+    double update_cost = 0;  // of the updates among them
     double critical = 0;  // of the longest way
     bool parallel = false;  // whether running steps side by side may pay
     bool has_host = false;
@@ -66,7 +72,7 @@ class Plan {
     void check(const Outline& outline) const;
     void link(const Outline& outline);
     void place();
-    int32_t overwritten(int32_t index, int64_t size) const;
+    int32_t overwritten(int32_t index, size_t output, int64_t size) const;
     void prioritise();
 };
 

@@ -14,6 +14,7 @@ namespace fb {
 
 namespace {
 
+constexpr size_t usual_sources = 1024;  // so many at a time are added without memory for them
 constexpr auto spin_time = std::chrono::microseconds(60);
 
 thread_local int worker_number = 0;
@@ -27,6 +28,8 @@ void make() {
 }
 
 }  // namespace
+
+Pool::Pool() { sources.reserve(usual_sources); }
 
 Pool& Pool::get() {
     std::call_once(made, make);
@@ -141,6 +144,7 @@ int Pool::worker() { return worker_number; }
 
 void Pool::loop(int number) {
     worker_number = number;
+    { const Scratch at_hand(1); }  // from now on there is some
     using clock = std::chrono::steady_clock;
     for (;;) {
         uint32_t seen = generation.load(std::memory_order_seq_cst);

@@ -51,6 +51,7 @@ class Source {
 
 class Pool {
   public:
+    Pool();
     static Pool& get();
 
     // Threads that work on something for which `threads` are allowed: the caller, and workers.

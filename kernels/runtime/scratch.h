@@ -18,6 +18,9 @@
 
 namespace fb {
 
+// What a thread that has had any scratch has at hand, when none is in use.
+constexpr size_t sure_bytes = size_t{1} << 17;
+
 class Scratch {
   public:
     explicit Scratch(size_t bytes) : large(bytes >= large_bytes) {
@@ -106,7 +109,7 @@ class Scratch {
                 used = 0;
             }
             if (current == blocks.size()) {
-                constexpr size_t step = size_t{1} << 18;
+                constexpr size_t step = 2 * sure_bytes;
                 const size_t size = (bytes + step - 1) / step * step;
                 void* made = std::aligned_alloc(4096, size);
                 if (!made) throw std::bad_alloc();

@@ -154,13 +154,15 @@ def interrupt_at_line(number: int) -> Iterator[list[int]]:
 
 
 class Counting:
-    """Two variables that every run counts up together."""
+    """Two variables that every run counts up together; `late`: as part of the commit, over the old values."""
 
-    def __init__(self) -> None:
+    def __init__(self, late: bool = False) -> None:
         with fb.Graph().as_default():
             self.variables = [fb.Variable(np.zeros(2), name=name) for name in "ab"]
             self.x = fb.placeholder((2,), "float64", name="x")
-            self.both = [fb.assign_add(each, self.x * 1.0) for each in self.variables]
+            self.both: Any = [fb.assign_add(each, self.x * 1.0) for each in self.variables]
+            if late:  # else the new values are asked for
+                self.both = fb.group(*self.both)
             self.session = fb.Session()
         self.run()  # compiles the plan
 
@@ -188,8 +190,9 @@ def interrupts(counting: Counting) -> set[str]:
     raise AssertionError("it never ended")
 
 
-def test_ctrl_c_at_every_line_of_a_run():
-    counting = Counting()
+@pytest.mark.parametrize("late", [False, True])
+def test_ctrl_c_at_every_line_of_a_run(late):
+    counting = Counting(late)
     assert interrupts(counting) == {"done", "undone"}
     before = counting.values()[0][0]
     counting.run()
@@ -200,7 +203,7 @@ def test_planted_bug_a_commit_in_two_parts_is_noticed(monkeypatch):
     counting = Counting()
     original = type(counting.session.variables).commit
 
-    def one_by_one(self, writes, initial=None):
+    def one_by_one(self, writes, initial=None, updates=None):
         for variable, value in writes.items():
             version = original(self, {variable: value}, initial)
         return version
