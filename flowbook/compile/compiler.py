@@ -5,10 +5,9 @@ The *observed* Plan has one step per node, for steppers and traces. The *optimis
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
+from flowbook.compile.compact import compact
 from flowbook.compile.cse import cse
 from flowbook.compile.fold import fold
 from flowbook.compile.fuse import fuse
@@ -17,11 +16,13 @@ from flowbook.compile.place import place
 from flowbook.compile.plan import Plan, finish
 from flowbook.compile.products import products
 from flowbook.compile.program import Program
+from flowbook.graph.collecting import no_collection
 from flowbook.graph.node import Node, Tensor
 from flowbook.graph.types import TensorSpec
 
 OPTIMISATIONS: tuple[Callable[[Program], None], ...] = (fold, cse)
-MERGES: tuple[Callable[[Program], None], ...] = (products, fuse)  # of several steps into one, once each has its device
+# Once each step has its device: several into one, and what is left in order.
+MERGES: tuple[Callable[[Program], None], ...] = (products, fuse, compact)
 
 
 def compile_plan(
@@ -38,22 +39,10 @@ def compile_plan(
     >>> with fb.Graph().as_default():
     ...     y = fb.constant(1.0) + fb.constant(2.0)
     >>> compile_plan([y], {}, observed=True), compile_plan([y], {})
-    (<Plan: 1 steps, 3 slots, observed>, <Plan: 0 steps, 3 slots, optimised>)
+    (<Plan: 1 steps, 3 slots, observed>, <Plan: 0 steps, 1 slots, optimised>)
     """
-    with _no_collection():
+    with no_collection():
         return _compile(fetches, feeds, devices, observed, show)
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Leave the garbage collector out: it would look through all that is made, again and again, and find nothing."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _compile(

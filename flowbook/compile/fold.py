@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from flowbook.compile.program import Program
+from flowbook.compile.program import Instruction, Program
 
 LIMIT_BYTES = 1 << 24  # a folded array stays with the plan; past this it is computed again in each run
 
@@ -14,21 +16,35 @@ def fold(program: Program) -> None:
 
     The reference kernel computes it, as it would in a run; one that fails is left for the run, which reports it.
     """
+    constants = program.constants
     kept = []
     for each in program.instructions:
-        known = all(value is None or value in program.constants for value in each.inputs)
-        sizes = [spec.nbytes if (spec := program.specs[value]) is not None else None for value in each.outputs]
-        small = all(size is not None and size <= LIMIT_BYTES for size in sizes)
-        if not known or not small or each.op.structured or each.op.stateful or each.after or not each.outputs:
-            kept.append(each)
-            continue
-        operands = [None if value is None else program.constants[value] for value in each.inputs]
-        try:
-            with np.errstate(all="ignore"):
-                result = each.op.kernel(np, *operands, **each.attrs)
-        except Exception:
-            kept.append(each)
-            continue
-        results = result if isinstance(result, (tuple, list)) else (result,)
-        program.constants.update(zip(each.outputs, map(np.asarray, results), strict=True))
+        for value in each.inputs:
+            if value not in constants and value is not None:
+                kept.append(each)
+                break
+        else:
+            results = _computed(each, program)
+            if results is None:
+                kept.append(each)
+            else:
+                constants.update(zip(each.outputs, results, strict=True))
     program.instructions = kept
+
+
+def _computed(each: Instruction, program: Program) -> list[Any] | None:
+    """What an instruction gives for its constants; ``None`` when only a run may, or can, compute it."""
+    if each.op.structured or each.op.stateful or each.after or not each.outputs:
+        return None
+    for value in each.outputs:
+        spec = program.specs[value]
+        size = None if spec is None else spec.nbytes
+        if size is None or size > LIMIT_BYTES:
+            return None
+    operands = [None if value is None else program.constants[value] for value in each.inputs]
+    try:
+        with np.errstate(all="ignore"):
+            result = each.op.kernel(np, *operands, **each.attrs)
+    except Exception:
+        return None
+    return [np.asarray(part) for part in (result if isinstance(result, (tuple, list)) else (result,))]

@@ -44,19 +44,18 @@ class _Fusion:
         self.all = program.instructions
         self.awaited = {id(other) for each in self.all for other in each.after}
         self.places = {id(each): at for at, each in enumerate(self.all)} if self.awaited else {}
-        self.maker: dict[int, int] = {value: at for at, each in enumerate(self.all) for value in each.outputs}
-        self.known: dict[Any, Any] = {}  # shapes found, by op and what it reads
-        self.shapes: list[Any] = [self._shape(each) for each in self.all]
+        self.maker = [-1] * len(program.specs)  # by value; -1 for what is there before
+        for at, each in enumerate(self.all):
+            for value in each.outputs:
+                self.maker[value] = at
+        self.shapes = self._shapes()
         # Whether others can read a result within its pass.
         self.opens = [
             shape is not None and each.op.name not in REDUCTIONS
             for shape, each in zip(self.shapes, self.all, strict=True)
         ]
         self.readers: list[list[int]] = [[] for _ in self.all]
-        for at, each in enumerate(self.all):
-            for value in each.inputs:
-                if value in self.maker:
-                    self.readers[self.maker[value]].append(at)
+        self.apart: dict[int, int] = {}  # what `_apart` found, kept right while stages change
         self.kept = {*program.fetches, *program.writes.values()}
         self.stages = [0] * len(self.all)
 
@@ -64,51 +63,48 @@ class _Fusion:
         """Positions of the members of each group of two or more."""
         self._raise()
         self._sink()
-        parent = list(range(len(self.all)))
-
-        def root(at: int) -> int:
-            while parent[at] != at:
-                parent[at] = parent[parent[at]]
-                at = parent[at]
-            return at
-
         maker, stages, shapes, opens = self.maker, self.stages, self.shapes, self.opens
+        found: list[list[int]] = []
+        group: list[Any] = [None] * len(self.all)  # of each its group, shared by all members
         for at, each in enumerate(self.all):
-            shape = shapes[at]
+            shape, mine = shapes[at], None
             if shape is None:
                 continue
-            for value in each.inputs:
-                before = maker.get(value, -1)  # type: ignore[arg-type]
+            for value in cast(tuple[int, ...], each.inputs):  # one that leaves an input out walks over nothing
+                before = maker[value]
                 if before >= 0 and stages[before] == stages[at] and opens[before] and shapes[before] == shape:
-                    parent[root(at)] = root(before)
-        found: dict[int, list[int]] = {}
-        for at in range(len(self.all)):
-            if self.shapes[at] is not None:
-                found.setdefault(root(at), []).append(at)
-        return [part for members in found.values() if len(members) > 1 for part in self._cut(members)]
+                    theirs = group[before]
+                    mine = theirs if mine is None or mine is theirs else _merged(mine, theirs, group)
+            if mine is None:
+                found.append(mine := [])
+            mine.append(at)
+            group[at] = mine
+        members = sorted([sorted(each) for each in found if len(each) > 1])
+        return [part for each in members for part in self._cut(each)]
 
-    def _shape(self, each: Instruction) -> Any:
-        """What an instruction walks over, or ``None`` for one that cannot be in a group."""
-        op = each.op
-        if not replaceable(op) or len(each.outputs) != 1 or each.device not in (None, "cpu:0"):
-            return None
+    def _shapes(self) -> list[Any]:
+        """What each instruction walks over, or ``None`` for one that cannot be in a group."""
         specs, constants = self.program.specs, self.program.constants
-        if each.attrs:
-            return self._walked(each)
         # Specs are made once for an op and its inputs, so what is alike is found again by their identity.
-        key: Any = [each.op.name]
-        for value in each.inputs:
-            spec = None if value is None else specs[value]
-            key.append(id(spec) if spec is not None else (type(constants.get(value)), constants.get(value)))  # type: ignore[arg-type]
-        key = tuple(key)
-        try:
-            if key not in self.known:
-                self.known[key] = self._walked(each)
-            return self.known[key]
-        except TypeError:  # a constant that does not hash
-            return self._walked(each)
+        marks: list[Any] = [id(spec) for spec in specs]
+        for value, constant in constants.items():
+            if specs[value] is None:
+                marks[value] = type(constant), constant
+        known: dict[Any, Any] = {}
+        found = []
+        for each in self.all:
+            if each.attrs or None in each.inputs:
+                found.append(self._walked(each))
+                continue
+            key = each.op, each.device, *[marks[value] for value in each.inputs]  # type: ignore[index]
+            if key not in known:
+                known[key] = self._walked(each)
+            found.append(known[key])
+        return found
 
     def _walked(self, each: Instruction) -> Any:
+        if not replaceable(each.op) or len(each.outputs) != 1 or each.device not in (None, "cpu:0"):
+            return None
         spec: Any = self.program.specs[each.outputs[0]]
         if not usable(spec):
             return None
@@ -128,15 +124,19 @@ class _Fusion:
         return self.opens[before] and self.shapes[before] == self.shapes[after]
 
     def _raise(self) -> None:
-        """The first stage that each instruction can be in."""
+        """The first stage that each instruction can be in; and who reads it."""
         maker, stages, shapes, opens = self.maker, self.stages, self.shapes, self.opens
+        readers = self.readers
         for at, each in enumerate(self.all):
             stage, shape = 0, shapes[at]
             for value in each.inputs:
-                before = maker.get(value, -1)  # type: ignore[arg-type]
+                before = -1 if value is None else maker[value]
                 if before >= 0:
+                    readers[before].append(at)
                     joins = opens[before] and shapes[before] == shape
-                    stage = max(stage, stages[before] if joins else stages[before] + 1)
+                    first = stages[before] if joins else stages[before] + 1
+                    if first > stage:
+                        stage = first
             for other in each.after:
                 before = self.places.get(id(other), -1)
                 if before >= 0:
@@ -145,32 +145,46 @@ class _Fusion:
 
     def _sink(self) -> None:
         """Move what only later groups read into them, where that keeps fewer bytes, or as many."""
-        specs = self.program.specs
+        stages, readers = self.stages, self.readers
         for at in range(len(self.all) - 1, -1, -1):
-            each = self.all[at]
-            if self.shapes[at] is None or each.op.name in REDUCTIONS or each.outputs[0] in self.kept:
-                continue
-            if each.after or id(each) in self.awaited:  # others say when
-                continue
-            readers = self.readers[at]
-            if not readers or not all(self._joins(at, after) for after in readers):
-                continue
-            late = min(self.stages[after] for after in readers)
-            if late <= self.stages[at]:
-                continue
-            new = 0
-            for value in set(each.inputs):
-                before = self.maker.get(value, -1)  # type: ignore[arg-type]
-                if before < 0 or value in self.kept or not self._joins(before, at):
-                    continue  # in memory anyway
-                if all(
-                    self.stages[after] == self.stages[before] and self._joins(before, after)
-                    for after in self.readers[before]
-                    if after != at
-                ):
-                    new += specs[value].nbytes or 0  # type: ignore[union-attr, index]
-            if new <= (specs[each.outputs[0]].nbytes or 0):  # type: ignore[union-attr]
-                self.stages[at] = late
+            stage = stages[at]
+            for after in readers[at]:
+                if stages[after] == stage:
+                    break
+            else:
+                if readers[at] and self.opens[at]:
+                    self._sink_one(at)
+
+    def _sink_one(self, at: int) -> None:
+        """`_sink` one that is read in later stages only."""
+        each, stages, specs = self.all[at], self.stages, self.program.specs
+        if each.outputs[0] in self.kept or each.after or id(each) in self.awaited:  # others say when
+            return
+        if not all(self._joins(at, after) for after in self.readers[at]):
+            return
+        new = 0
+        inputs = cast(tuple[int, ...], each.inputs)
+        for value in set(inputs):
+            before = self.maker[value]
+            if before < 0 or value in self.kept or not self._joins(before, at):
+                continue  # in memory anyway
+            mine = inputs.count(value) if stages[at] != stages[before] else 0
+            if self._apart(before) == mine:
+                new += specs[value].nbytes or 0  # type: ignore[union-attr]
+        if new <= (specs[each.outputs[0]].nbytes or 0):  # type: ignore[union-attr]
+            for before in [self.maker[value] for value in inputs]:
+                if before in self.apart and stages[before] == stages[at] and self._joins(before, at):
+                    self.apart[before] += 1
+            stages[at] = min(stages[after] for after in self.readers[at])
+
+    def _apart(self, before: int) -> int:
+        """How many times a result is read outside the pass that makes it."""
+        if before not in self.apart:
+            stage, stages = self.stages[before], self.stages
+            self.apart[before] = sum(
+                stages[after] != stage or not self._joins(before, after) for after in self.readers[before]
+            )
+        return self.apart[before]
 
     def _cut(self, members: list[int]) -> list[list[int]]:
         """A group in parts, one after the other, where it is too long or would read too many arrays."""
@@ -191,40 +205,46 @@ class _Fusion:
         return [part for part in found if len(part) > 1]
 
 
+def _merged(one: list[int], other: list[int], group: list[Any]) -> list[int]:
+    """Two groups as one, in the larger list; ``group`` says of each member which it is in."""
+    small, large = (one, other) if len(one) < len(other) else (other, one)
+    large += small
+    for at in small:
+        group[at] = large
+    small.clear()
+    return large
+
+
 def _rebuild(program: Program, groups: list[list[int]]) -> None:
     """The program with its groups as single instructions, in an order close to the old one."""
     old = program.instructions
-    group_of = {at: number for number, members in enumerate(groups) for at in members}
-    made_in = {old[at].outputs[0]: number for at, number in group_of.items()}
+    group_of, made_in = [-1] * len(old), [-1] * len(program.specs)  # by place, and by value; -1: none
+    for number, members in enumerate(groups):
+        for at in members:
+            group_of[at] = made_in[old[at].outputs[0]] = number
     kept = {*program.fetches, *program.writes.values()}  # and what others read of a group
-    for at, each in enumerate(old):
-        mine = group_of.get(at, -1)
+    for each, mine in zip(old, group_of, strict=True):
         for value in each.inputs:
-            if made_in.get(value, mine) != mine:  # type: ignore[arg-type]
+            if value is not None and made_in[value] >= 0 and made_in[value] != mine:
                 kept.add(value)
+    numbers = {value: each for value, each in program.constants.items() if program.specs[value] is None}
     new: dict[int, Instruction] = {}  # by the place of the last member, where it stands
     for members in groups:
         parts = [old[at] for at in members]
         results = [part.outputs[0] for part in parts if part.outputs[0] in kept]
-        new[members[-1]] = _fused(parts, results, program)
-    instructions = [new.get(at, each) for at, each in enumerate(old) if at in new or at not in group_of]
-    merged = {id(old[at]): new[groups[number][-1]] for at, number in group_of.items()}
-    for each in instructions:
-        if each.after:
-            each.after = tuple(dict.fromkeys(merged.get(id(other), other) for other in each.after))
+        new[members[-1]] = _fused(parts, results, numbers, program)
+    instructions = [new.get(at, each) for at, each in enumerate(old) if at in new or group_of[at] < 0]
+    if any(each.after for each in instructions):
+        merged = {id(old[at]): new[members[-1]] for members in groups for at in members}
+        for each in instructions:
+            if each.after:
+                each.after = tuple(dict.fromkeys(merged.get(id(other), other) for other in each.after))
     program.instructions = _ordered(instructions)
 
 
-def _fused(parts: list[Instruction], results: list[int], program: Program) -> Instruction:
+def _fused(parts: list[Instruction], results: list[int], numbers: dict[int, Any], program: Program) -> Instruction:
     kernel, inputs = elementwise_kernel(parts, results, program)
-    number = {value: place for place, value in enumerate(inputs)}
-    members = []
-    for part in parts:
-        values = cast(tuple[int, ...], part.inputs)
-        taken = tuple([number[value] if value in number else (program.constants[value],) for value in values])
-        members.append((part.op, taken, part.attrs))
-        number[part.outputs[0]] = len(number)
-    attrs = {"members": tuple(members), "results": tuple(number[value] for value in results), "kernel": kernel}
+    attrs = {"members": parts, "reads": inputs, "numbers": numbers, "results": results, "kernel": kernel}
     last = parts[-1]
     after = tuple([other for part in parts for other in part.after])
     return Instruction(FUSED, tuple(inputs), tuple(results), attrs, last.node, last.name, last.device, after)

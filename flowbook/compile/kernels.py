@@ -117,23 +117,23 @@ def elementwise_kernel(members: list[Instruction], results: list[int], program: 
     code, known = Elementwise(), cast(list[Any], program.specs)
     made: dict[int, Any] = {}
     inputs: list[int] = []
-    shape: Any = ()
+    emit, constants = code.emit, program.constants
     for each in members:
         handles = []
-        for value in each.inputs:
-            assert value is not None
-            spec = known[value]
-            if spec is None:
-                handles.append(program.constants[value])
-                continue
+        for value in cast(tuple[int, ...], each.inputs):
             handle = made.get(value)
             if handle is None:
-                made[value] = handle = code.input(spec.dtype, spec.shape)
-                inputs.append(value)
+                spec = known[value]
+                if spec is None:
+                    handle = constants[value]
+                else:
+                    handle = code.input(spec.dtype, spec.shape)
+                    inputs.append(value)
+                made[value] = handle
             handles.append(handle)
-        spec = known[each.outputs[0]]
-        made[each.outputs[0]] = code.emit(each.op.name, handles, each.attrs, spec)
-        shape = iteration_shape(each, program)
+        result = each.outputs[0]
+        made[result] = emit(each.op.name, handles, each.attrs, known[result])
+    shape = iteration_shape(members[-1], program)
     for value in results:
         code.output(made[value])
     specs = [known[value] for value in results]
@@ -158,16 +158,15 @@ def _fused_spec(*kinds: Any, **attrs: Any) -> Any:
     raise AssertionError("a group is made of instructions whose specs are known")
 
 
-def fused(xp: Any, *arrays: Any, members: Any, results: Any, kernel: Any) -> Any:
+def fused(xp: Any, *arrays: Any, members: Any, reads: Any, numbers: Any, results: Any, kernel: Any) -> Any:
     """Several elementwise operations in one pass. The reference: one after the other.
 
-    ``members``: (op, operands, attrs), where an operand is the number of an array or of an earlier result counted
-    after them, or (a tuple of one) a Python number. ``results``: the numbers of the results.
+    ``members``: their instructions. ``reads``: the values that the arrays are. ``numbers``: Python's numbers, by
+    value. ``results``: the values to give.
     """
-    values = list(arrays)
-    for op, inputs, attrs in members:
-        taken = [each[0] if type(each) is tuple else values[each] for each in inputs]
-        values.append(op.kernel(xp, *taken, **attrs))
+    values = {**numbers, **dict(zip(reads, arrays, strict=True))}
+    for each in members:
+        values[each.outputs[0]] = each.op.kernel(xp, *[values[value] for value in each.inputs], **each.attrs)
     found = [np.asarray(values[each]) for each in results]
     return tuple(found) if len(found) > 1 else found[0]
 

@@ -31,10 +31,11 @@ class _Lowering:
         self.feeds = feeds
         self.program = Program()
         self.sizes = _sizes(feeds)
-        self.values: dict[Tensor, int] = {}
+        self.values: dict[Tensor, int] = {}  # of feeds and sources
+        self.computed: dict[Tensor, int] = {}  # of what instructions make: it has one version
         self.scalars: dict[Any, int] = {}
         self.needs: dict[Node, list[Node]] = {}  # what has to run before each node
-        self.instructions: dict[Node, Instruction] = {}
+        self.awaited: dict[Node, Instruction | None] = {}  # the instructions of nodes that others wait for
         self.history: dict[Node, list[tuple[Node | None, int]]] = {}  # versions of each variable, with their writers
         self.seen: dict[tuple[Node, Node], int] = {}  # (consumer, variable) -> version it read
 
@@ -43,8 +44,8 @@ class _Lowering:
         for tensor, spec in self.feeds.items():
             self.values[tensor] = number = program.value(spec)
             program.feeds.append((tensor, number))
-        order = topological(self._needed(), self.needs.__getitem__)
-        for node in order:
+        self._find_needed()
+        for node in topological(self.needs, self.needs.__getitem__):
             self._emit(node)
         program.fetches = [self._value(each, each.node) if isinstance(each, Tensor) else None for each in self.fetches]
         for variable, versions in self.history.items():
@@ -52,25 +53,19 @@ class _Lowering:
                 program.writes[variable.tensors[0]] = versions[-1][1]
         return program
 
-    def _before(self, node: Node) -> list[Node]:
-        record = node.current
-        if record.op.source:  # a fed one is never asked
-            return list(record.controls)
-        found = [each.node for each in record.inputs if isinstance(each, Tensor) and each not in self.feeds]
-        found.extend(record.controls)
-        return found
-
-    def _needed(self) -> set[Node]:
+    def _find_needed(self) -> None:
         stack = [
             each.node if isinstance(each, Tensor) else each
             for each in self.fetches
             if not (isinstance(each, Tensor) and each in self.feeds)
         ]
-        seen = set(stack)
+        records, needs, feeds = self.program.records, self.needs, self.feeds
         while stack:
             node = stack.pop()
+            if node in needs:
+                continue
             record = node.current
-            self.program.records.append((node, record))
+            records.append((node, record))
             if record.stale:
                 raise node.locate(
                     GraphError(
@@ -78,27 +73,30 @@ class _Lowering:
                         hint=f"run {node.owner.label} again, or change the other cell back",
                     )
                 )
-            self.needs[node] = before = self._before(node)
-            for other in before:
-                if other not in seen:
-                    seen.add(other)
-                    stack.append(other)
-        return seen
+            needs[node] = before = []
+            if not record.op.source:  # a fed one is never asked
+                for each in record.inputs:
+                    if isinstance(each, Tensor) and each not in feeds:
+                        before.append(each.node)
+            if record.controls:
+                before.extend(record.controls)
+                self.awaited.update(dict.fromkeys(record.controls))
+            stack.extend(before)
 
     def _emit(self, node: Node) -> None:
-        record, program = node.current, self.program
+        record, program = node.record or node.current, self.program
         op = record.op
         if op.source:
             self._emit_source(node)
             return
         inputs: list[int | None] = []
         kinds: list[Any] = []
-        specs_of, values = program.specs, self.values
+        specs_of, computed = program.specs, self.computed
         for operand in record.inputs:
             if isinstance(operand, Tensor):
-                found = operand.node.record
-                computed = found is not None and not found.op.source  # so it has one version
-                value = values[operand] if computed and operand in values else self._value(operand, node)
+                value = computed.get(operand)
+                if value is None:
+                    value = self._value(operand, node)
                 kinds.append(specs_of[value])
                 inputs.append(value)
             else:
@@ -109,14 +107,19 @@ class _Lowering:
         except FlowError as error:
             error.inputs = [f"{name} {spec}" for name, spec in zip(_names(record.inputs), kinds, strict=True)]
             raise node.locate(error) from None
-        outputs = tuple([program.value(_concrete(spec, self.sizes) if self.sizes else spec) for spec in specs])
-        for tensor, number in zip(node.tensors, outputs, strict=False):
-            values.setdefault(tensor, number)  # a fed output keeps its feed
+        number = len(specs_of)
+        specs_of.extend([_concrete(spec, self.sizes) for spec in specs] if self.sizes else specs)
+        outputs = tuple(range(number, len(specs_of)))
+        for tensor in node.tensors[: len(outputs)]:
+            if tensor not in self.values:  # a fed output keeps its feed
+                computed[tensor] = number
+            number += 1
         after: tuple[Instruction, ...] = ()
         if record.controls:
-            after = tuple([self.instructions[each] for each in record.controls if each in self.instructions])
+            after = tuple([made for each in record.controls if (made := self.awaited[each]) is not None])
         instruction = Instruction(op, tuple(inputs), outputs, record.attrs, node, node.name, record.device, after)
-        self.instructions[node] = instruction
+        if node in self.awaited:
+            self.awaited[node] = instruction
         program.instructions.append(instruction)
         for source, target in record.attrs.get("writes", op.writes) if record.attrs else op.writes:
             variable = record.inputs[source]
@@ -145,10 +148,10 @@ class _Lowering:
 
     def _value(self, tensor: Tensor, consumer: Node) -> int:
         """The value a consumer reads: for a written variable the version that is current where it stands."""
-        number = self.values.get(tensor)
+        number = self.values.get(tensor, self.computed.get(tensor))
         if number is None:
             tensor = _resolve(tensor)
-            number = self.values[tensor]
+            number = self.values[tensor] if tensor in self.values else self.computed[tensor]
         versions = self.history.get(tensor.node)
         fed = tensor in self.feeds and isinstance(
             tensor, Variable
@@ -169,10 +172,11 @@ class _Lowering:
         return next(number for writer, number in reversed(versions) if writer is None or program_order(writer) < place)
 
     def _scalar(self, value: Any) -> int:
-        key = (type(value), repr(value))  # tells 1 from 1.0 and from True, and 0.0 from -0.0
-        if key not in self.scalars:
-            self.scalars[key] = self.program.constant(value, None)
-        return self.scalars[key]
+        key = (type(value), value or repr(value))  # tells 1 from 1.0 and from True, and 0.0 from -0.0
+        number = self.scalars.get(key)
+        if number is None:
+            self.scalars[key] = number = self.program.constant(value, None)
+        return number
 
 
 def _sizes(feeds: Mapping[Tensor, TensorSpec]) -> dict[str, int]:

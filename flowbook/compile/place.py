@@ -15,6 +15,8 @@ from flowbook.graph.opdef import REGISTRY
 
 def place(program: Program, devices: Sequence[str]) -> list[str]:
     """Set ``device`` of each instruction, insert ``copy`` instructions, and return notes on replaced devices."""
+    if len(devices) == 1:
+        return _on_one(program, devices[0])
     default, notes = devices[0], []
     host = next((name for name in devices if name.startswith("cpu:")), default)
     asked: dict[str, str] = {}
@@ -24,7 +26,7 @@ def place(program: Program, devices: Sequence[str]) -> list[str]:
             return name
         if name not in asked:
             asked[name] = default
-            notes.append(f"{name} is not in this session; its nodes run on {default}")
+            notes.append(_note(name, default))
         return default
 
     home: dict[int, str] = dict.fromkeys(program.constants, host)
@@ -63,6 +65,22 @@ def place(program: Program, devices: Sequence[str]) -> list[str]:
     program.fetches = [None if value is None else moved(value, host) for value in program.fetches]
     program.instructions = placed
     return notes
+
+
+def _on_one(program: Program, device: str) -> list[str]:
+    """Where there is one device, everything is on it."""
+    asked = [variable.node.device for variable in program.states.values()]
+    for each in program.instructions:
+        if each.device is not None:
+            written = [each.inputs[source] for source, _ in each.attrs.get("writes", each.op.writes)]
+            if not written or written[0] is None:
+                asked.append(each.device)
+        each.device = device
+    return [_note(name, device) for name in dict.fromkeys(asked) if name is not None and name != device]
+
+
+def _note(asked: str, device: str) -> str:
+    return f"{asked} is not in this session; its nodes run on {device}"
 
 
 def source_name(program: Program, value: int) -> str:

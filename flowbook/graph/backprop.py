@@ -17,7 +17,14 @@ from flowbook.graph import context
 from flowbook.graph.node import Node, Tensor
 from flowbook.graph.opdef import REGISTRY, gradient_rule
 from flowbook.graph.order import name_order, topological
-from flowbook.graph.types import UnknownRankError, broadcast_shapes, format_shape, same_shape, unify_shape
+from flowbook.graph.types import (
+    TensorSpec,
+    UnknownRankError,
+    broadcast_shapes,
+    format_shape,
+    same_shape,
+    unify_shape,
+)
 
 
 def backpropagate(
@@ -33,13 +40,15 @@ def backpropagate(
         start = None if grad_ys is None else grad_ys[index]
         if y.node in between:
             sums.add(y, _start(y, start))
-    prefix = context.current().scope
+    outer = context.current()
+    prefix = outer.scope
     for node in reversed(topological(between, key=name_order)):  # so names do not depend on where cells stand
-        if node.record is None or node.current.op.source:
+        record = node.record
+        if record is None or record.op.source:
             continue
-        dys = [sums.of(each) for each in node.outputs]
+        dys = [sums.of(each) for each in node.tensors[: len(record.specs)]]
         if any(dy is not None for dy in dys):
-            _visit(node, dys, sums, between, prefix)
+            _visit(node, dys, sums, between, outer)
     results: list[Tensor | None] = []
     for x in xs:
         total = sums.of(x)
@@ -63,20 +72,21 @@ def _between(ys: list[Tensor], xs: list[Tensor]) -> set[Node]:
     """The nodes on a path from an x to a y, both included."""
     targets = {x.node for x in xs}
     stack, seen = [y.node for y in ys], {y.node for y in ys}
-    order: list[Node] = []
     consumers: dict[Node, list[Node]] = {}
     while stack:
         node = stack.pop()
-        order.append(node)
         record = node.current
         if record.op.source:
             continue
         for each in record.inputs:
             if isinstance(each, Tensor) and each.spec.dtype.kind == "f":
-                consumers.setdefault(each.node, []).append(node)
-                if each.node not in seen:
-                    seen.add(each.node)
-                    stack.append(each.node)
+                producer = each.node
+                if producer in seen:
+                    consumers.setdefault(producer, []).append(node)
+                else:
+                    consumers[producer] = [node]
+                    seen.add(producer)
+                    stack.append(producer)
     found = targets & seen
     stack = list(found)
     while stack:
@@ -89,7 +99,7 @@ def _between(ys: list[Tensor], xs: list[Tensor]) -> set[Node]:
 
 def _refuse_stale(nodes: set[Node]) -> None:
     """A stale node's shapes are not those of its operands any more, so its rule would build nonsense."""
-    stale = [node for node in nodes if node.stale]
+    stale = [node for node in nodes if node.current.stale]
     if stale:
         node = min(stale, key=name_order)
         raise GradientError(
@@ -106,7 +116,11 @@ class _Sums:
         self.parts: dict[Tensor, list[Tensor]] = {}
 
     def add(self, tensor: Tensor, part: Tensor) -> None:
-        self.parts.setdefault(tensor, []).append(part)
+        parts = self.parts.get(tensor)
+        if parts is None:
+            self.parts[tensor] = [part]
+        else:
+            parts.append(part)
 
     def of(self, tensor: Tensor) -> Tensor | None:
         parts = self.parts.get(tensor)
@@ -146,23 +160,30 @@ def _start(y: Tensor, value: Any) -> Tensor:
         return value if same_shape(value.shape, y.shape) else value * _build("ones_like", y)  # type: ignore[no-any-return]
 
 
-def _visit(node: Node, dys: list[Tensor | None], sums: _Sums, between: set[Node], prefix: str) -> None:
-    with context.override(scope=f"{prefix}{node.name}/", forward=node, controls=()):
-        try:
-            _contribute(node, dys, sums, between)
-        except UnknownRankError:
-            message = f"the gradient of {node.op} needs to know the rank of its operands"
-            raise node.locate(
-                GradientError(message, hint="sizes may be None, as in fb.placeholder((None, None))")
-            ) from None
-        except FlowError as error:
-            raise node.locate(error) from error.__cause__
+def _visit(node: Node, dys: list[Tensor | None], sums: _Sums, between: set[Node], outer: context.BuildContext) -> None:
+    graph, prefix, device, _, _, derivation, origin = outer
+    inside = context.BuildContext(graph, f"{prefix}{node.name}/", device, (), node, derivation, origin)
+    token = context.enter(inside)
+    try:
+        _contribute(node, dys, sums, between)
+    except UnknownRankError:
+        message = f"the gradient of {node.op} needs to know the rank of its operands"
+        raise node.locate(
+            GradientError(message, hint="sizes may be None, as in fb.placeholder((None, None))")
+        ) from None
+    except FlowError as error:
+        raise node.locate(error) from error.__cause__
+    finally:
+        context.leave(token)
 
 
 def _contribute(node: Node, dys: list[Tensor | None], sums: _Sums, between: set[Node]) -> None:
     """Apply the rule of one node and add what it gives to the sums of its operands."""
-    record = node.current
-    if not any(isinstance(each, Tensor) and each.node in between for each in record.inputs):
+    record = node.record or node.current
+    for each in record.inputs:
+        if isinstance(each, Tensor) and each.node in between:
+            break
+    else:
         return  # an x, and no other x above it: the op need not have a gradient
     rule = gradient_rule(record.op)
     if len(dys) > 1 and record.op.enter is None:  # control flow takes None: zeros like its outputs would run it
@@ -178,19 +199,21 @@ def _contribute(node: Node, dys: list[Tensor | None], sums: _Sums, between: set[
     for operand, part in zip(record.inputs, parts, strict=True):
         if part is None or not isinstance(operand, Tensor) or operand.node not in between:
             continue
-        if operand.spec.dtype.kind != "f":
+        spec = operand.spec
+        if spec.dtype.kind != "f":
             continue
         if not isinstance(part, Tensor):
             part = part()
         if part is not None:
-            sums.add(operand, _like(part, operand, record.op.broadcasts))
+            sums.add(operand, _like(part, operand, spec, record.op.broadcasts))
 
 
-def _like(part: Tensor, operand: Tensor, broadcasts: bool) -> Tensor:
+def _like(part: Tensor, operand: Tensor, spec: TensorSpec, broadcasts: bool) -> Tensor:
     """A contribution in the shape and dtype of the operand: the one place that undoes broadcasting and promotion."""
-    if part.dtype != operand.dtype:
-        part = _build("astype", part, dtype=operand.dtype.name)
-    if broadcasts and not same_shape(part.shape, operand.shape):
+    shape, dtype = part.spec
+    if dtype != spec.dtype:
+        part = _build("astype", part, dtype=spec.dtype.name)
+    if broadcasts and not same_shape(shape, spec.shape):
         part = _build("unbroadcast", part, operand)
     return part
 

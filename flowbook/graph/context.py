@@ -32,6 +32,8 @@ class BuildContext(NamedTuple):
 
 _context: ContextVar[BuildContext] = ContextVar("flowbook_build_context", default=BuildContext())  # noqa: B039 - immutable
 current = _context.get
+enter = _context.set  # and back with `leave`: what `override` does, for code that enters a context for every node
+leave = _context.reset
 _default: Graph | None = None
 _beginning: Callable[[Graph], None] | None = None
 
@@ -74,7 +76,7 @@ def begin_building(graph: Graph) -> None:
 
 
 class override:
-    """Change fields of the build context inside a ``with`` block. A class, as gradients enter one for every node."""
+    """Change fields of the build context inside a ``with`` block."""
 
     __slots__ = ("context", "token")
 

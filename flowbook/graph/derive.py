@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from flowbook.graph import context
+from flowbook.graph.collecting import no_collection
 from flowbook.graph.node import Node, Tensor, call_site
 
 if TYPE_CHECKING:
@@ -47,8 +48,12 @@ class Derivation:
         """Build in the remembered context; the nodes made are collected in ``nodes``."""
         self.nodes = []
         controls = tuple(node.live for node in self.context.controls)
-        with context.override(**self.context._replace(controls=controls)._asdict()):
-            built = self.build()
+        token = context.enter(self.context._replace(controls=controls))
+        try:
+            with no_collection():
+                built = self.build()
+        finally:
+            context.leave(token)
         self.outputs = [each.node if isinstance(each, Tensor) else each for each in built]
         self.names = ["" if node is None else node.name for node in self.outputs]
         return built

@@ -173,26 +173,21 @@ class Graph:
             for each in inputs:
                 if isinstance(each, Tensor):
                     each.node.current  # noqa: B018 - raises when the node is gone
-        full = self._free_name(owner, op, name, ctx.scope)
-        alone = op.source and op.name != "constant"  # what a feed or a session gives waits for nothing
-        controls = () if alone or not ctx.controls else self._live_controls(full, ctx.controls)
-        if self._transaction is not None and self._transaction.drafting and (name is None or ctx.derivation):
+        _, scope, device, controls, forward, derivation, origin = ctx
+        if name is None and op.name != "variable":
+            full = _count_up(owner, base := f"{scope}{op.name}", base)
+        else:
+            full = self._free_name(owner, op, name, scope)
+        if controls:
+            alone = op.source and op.name != "constant"  # what a feed or a session gives waits for nothing
+            controls = () if alone else self._live_controls(full, controls)
+        if self._transaction is not None and self._transaction.drafting and (name is None or derivation):
             node = Node(self, owner, full)  # it may get another name yet; the commit finds the handle of its key
         else:
             node = self._handle(owner, full)
         owner.seq = seq = owner.seq + 1
-        record = Record(
-            op,
-            inputs,
-            attrs,
-            specs,
-            seq,
-            ctx.origin or call_site(owner),
-            ctx.device,
-            controls,
-            ctx.forward,
-            ctx.derivation,
-        )
+        origin = origin or call_site(owner, 3)
+        record = Record(op, inputs, attrs, specs, seq, origin, device, controls, forward, derivation)
         if self._journal is not None:
             self._journal.note(node)
             self._journal.made.append(node)
@@ -201,10 +196,10 @@ class Graph:
         self.version += 1
         if op.name == "variable":
             self._variables[full] = node
-        if ctx.derivation is not None:
-            ctx.derivation.nodes.append(node)
-        if name is None:
-            self.leave_unnamed(node)
+        if derivation is not None:
+            derivation.nodes.append(node)
+        if name is None and self._journal is not None:
+            self._journal.unnamed.add(node)
         return node
 
     def leave_unnamed(self, node: Node) -> None:
@@ -214,7 +209,10 @@ class Graph:
 
     def _free_name(self, owner: Owner, op: OpDef, name: str | None, scope: str) -> str:
         if name is None:
-            full = _count_up(owner, f"{scope}{op.name}", f"{scope}{op.name}")
+            base = f"{scope}{op.name}"
+            full = _count_up(owner, base, base)
+            while self._variable(full) is not None:
+                full = _count_up(owner, base, base)
         else:
             if not is_name(name):
                 raise ArgumentError(f"{name!r} is not a name", hint="a non-empty string on one line")
@@ -223,8 +221,6 @@ class Graph:
             if taken is not None and not op.name == taken.op == "variable":
                 full = _count_up(owner, full, f"{full}\n")  # a counter apart from that of an op of this name
         if op.name == "variable":
-            while name is None and self._variable(full) is not None:
-                full = _count_up(owner, f"{scope}{op.name}", f"{scope}{op.name}")
             other = self._variable(full)
             if other is not None:
                 raise GraphError(
@@ -240,7 +236,7 @@ class Graph:
 
     def _handle(self, owner: Owner, name: str) -> Node:
         """The interned handle of a key."""
-        node = owner.gone.get(name) if owner.gone else None
+        node = owner.gone.get(name) if owner.gone.data else None  # type: ignore[attr-defined]  # `len` is slow
         return node if node is not None else Node(self, owner, name)
 
     def _live_controls(self, name: str, controls: tuple[Node, ...]) -> tuple[Node, ...]:

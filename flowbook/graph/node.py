@@ -11,6 +11,7 @@ import linecache
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Self
 
 import numpy as np
@@ -86,13 +87,16 @@ class Node:
         if record is None:
             return
         self.moved = None
-        first, count = len(self.tensors), len(record.specs)
-        if first < count:
-            self.tensors += tuple([Tensor(self, index) for index in range(first, count)])
-        if count:
-            wanted = Variable if record.op.name == "variable" else Tensor
-            if type(self.tensors[0]) is not wanted:
-                self.tensors[0].__class__ = wanted
+        count = len(record.specs)
+        if not count:
+            return
+        wanted = Variable if record.op.name == "variable" else Tensor
+        if not self.tensors:
+            self.tensors = (wanted(self, 0),)
+        elif type(self.tensors[0]) is not wanted:
+            self.tensors[0].__class__ = wanted
+        if len(self.tensors) < count:
+            self.tensors += tuple([Tensor(self, index) for index in range(len(self.tensors), count)])
 
     @property
     def current(self) -> Record:
@@ -133,7 +137,7 @@ class Node:
     @property
     def inputs(self) -> tuple[Tensor | Scalar | None, ...]:
         """The operands: tensors, weak scalars, ``None`` for an optional one left out."""
-        return self.current.inputs
+        return (self.record or self.current).inputs
 
     @property
     def input_tensors(self) -> tuple[Tensor, ...]:
@@ -148,7 +152,7 @@ class Node:
     @property
     def outputs(self) -> tuple[Tensor, ...]:
         """The tensors this node produces."""
-        return self.tensors[: len(self.current.specs)]
+        return self.tensors[: len((self.record or self.current).specs)]
 
     @property
     def device(self) -> str | None:
@@ -410,9 +414,13 @@ def describe(operand: Tensor | Scalar | None) -> str:
     return f"{operand!r} ({type(operand).__name__})"
 
 
-def call_site(owner: Owner) -> Origin:
-    """The innermost line outside flowbook that led here; inside a cell, the line of that cell."""
-    frame = sys._getframe(1)
+def call_site(owner: Owner, inner: int = 1) -> Origin:
+    """The innermost line outside flowbook that led here; inside a cell, the line of that cell.
+
+    ``inner``: how many functions up to look first, where those below are surely flowbook's: Python is slow to say more
+    of a function that runs.
+    """
+    frame = sys._getframe(inner)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     file = frame.f_code.co_filename
@@ -420,15 +428,17 @@ def call_site(owner: Owner) -> Origin:
         outer = frame.f_back  # a helper defined elsewhere: point at the line of the cell that called it
         while outer is not None:
             if outer.f_code.co_filename == owner.file:
-                return Origin(owner.name, outer.f_lineno, owner.file)
+                return _origin(owner.name, outer.f_lineno, owner.file)
             outer = outer.f_back
-    if file == owner.file:
-        return Origin(owner.name, frame.f_lineno, file)
-    return Origin(_base(file), frame.f_lineno, file)
+    return _origin(owner.name if file == owner.file else None, frame.f_lineno, file)
 
 
-def _base(file: str) -> str:
-    return file if file.startswith("<") else os.path.basename(file)
+@lru_cache(maxsize=1024)
+def _origin(cell: str | None, line: int, file: str) -> Origin:
+    """One object for all nodes of a line. Without a cell the file's name is in its place."""
+    if cell is None:
+        cell = file if file.startswith("<") else os.path.basename(file)
+    return Origin(cell, line, file)
 
 
 def as_plain(value: Any) -> Any:

@@ -29,6 +29,7 @@ REGISTRY: dict[str, OpDef] = {}
 OWN: dict[str, OpDef] = {}  # what users declared, the last of each name; no functions of the package
 _NO_ATTRS: Mapping[str, Any] = {}
 _WEAK = (bool, int, float)
+_ABSENT = type(None)
 _CACHE_LIMIT = 4096
 Builder = TypeVar("Builder", bound=Callable[..., Any])
 
@@ -135,10 +136,10 @@ class OpDef:
         if self.structured:  # few, and a cache would keep the bodies in their attributes alive
             return self._infer(kinds, attrs)
         try:
-            key = (
-                tuple([each if type(each) is TensorSpec else type(each) for each in kinds]),
-                tuple([_typed(each) for each in attrs.values()]) if attrs else None,
-            )
+            known: list[Any] = [each if type(each) is TensorSpec else type(each) for each in kinds]
+            if attrs:
+                known.append(tuple([_typed(each) for each in attrs.values()]))
+            key = tuple(known)
             found = self.cache.get(key)
         except TypeError:  # an attribute that does not hash (the array of a constant)
             return self._infer(kinds, attrs)
@@ -263,8 +264,10 @@ def apply(
                     graph = node.graph
                 else:
                     operand = graph.capture(operand)
+                    record = operand.node.current
             inputs.append(operand)
-            kinds.append(operand.spec)
+            known, index = record.specs, operand.index
+            kinds.append(known[index] if index < len(known) else operand.spec)
         elif cls is float or cls is int or cls is bool:
             inputs.append(operand)
             kinds.append(operand)
@@ -379,15 +382,19 @@ def make_builder(op: OpDef) -> Any:
 
     def builder(*args: Any, name: str | None = None, **kwargs: Any) -> Any:
         try:
-            if plain and len(args) == count and not kwargs and type(None) not in map(type, args):
+            if plain and len(args) == count and not kwargs and _ABSENT not in map(type, args):
                 operands: Sequence[Any] = args
                 attrs = _NO_ATTRS
             else:
                 operands, attrs = _bind(op, args, kwargs)
             if op.arrays:
                 operands = _as_tensors(operands)
-            elif not any(isinstance(each, Tensor) for each in operands):
-                operands = [as_tensor(each) if each is not None else None for each in operands]
+            else:
+                for each in operands:
+                    if isinstance(each, Tensor):
+                        break
+                else:
+                    operands = [as_tensor(each) if each is not None else None for each in operands]
             node = apply(op, operands, attrs, name)
         except FlowError as error:
             locate(error, op.name, name)

@@ -12,7 +12,7 @@ from flowbook.graph.node import Node, Tensor
 
 def predecessors(node: Node) -> list[Node]:
     """The nodes a node waits for: producers of its inputs, and its control inputs."""
-    record = node.current
+    record = node.record or node.current
     found = [each.node for each in record.inputs if isinstance(each, Tensor)]
     if record.controls:
         found.extend(record.controls)
@@ -50,9 +50,9 @@ def topological(
     """
     order = sorted(nodes, key=key or program_order)
     position = {node: index for index, node in enumerate(order)}
-    edges = [[position[each] for each in before(node) if each in position] for node in order]
-    if all(max(inputs, default=-1) < index for index, inputs in enumerate(edges)):
+    if all(position.get(each, -1) < index for index, node in enumerate(order) for each in before(node)):
         return order
+    edges = [[position[each] for each in before(node) if each in position] for node in order]
     waiting = [len(set(inputs)) for inputs in edges]
     after: list[list[int]] = [[] for _ in order]
     for index, inputs in enumerate(edges):

@@ -258,7 +258,7 @@ def same_dim(a: Dim, b: Dim) -> bool:
 
 def same_shape(a: Shape | None, b: Shape | None) -> bool:
     """Whether two shapes are surely equal."""
-    return a is not None and b is not None and len(a) == len(b) and all(map(same_dim, a, b))
+    return a is not None and a == b and None not in a
 
 
 def normalize_axis(axis: int, rank: int) -> int:

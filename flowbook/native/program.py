@@ -34,13 +34,13 @@ _NONE = (-1, 0)
 
 
 class Value:
-    """What an instruction can read: an input of the kernel, or the result of an instruction."""
+    """What an instruction can read: an input of the kernel (0, its number), or the result of an instruction (1, its
+    number)."""
 
-    __slots__ = ("dtype", "index", "kind", "shape")
+    __slots__ = ("at", "dtype", "shape")
 
-    def __init__(self, kind: int, index: int, dtype: int, shape: tuple[int, ...]) -> None:
-        self.kind = kind
-        self.index = index
+    def __init__(self, at: tuple[int, int], dtype: int, shape: tuple[int, ...]) -> None:
+        self.at = at
         self.dtype = dtype
         self.shape = shape
 
@@ -71,7 +71,7 @@ class Program:
     def input(self, dtype: DType, shape: tuple[int, ...]) -> Value:
         """The next array that the kernel is given."""
         self.inputs += 1
-        return Value(0, self.inputs - 1, _NUMBERS[dtype], shape)
+        return Value((0, self.inputs - 1), _NUMBERS[dtype], shape)
 
     def emit(self, op: str, operands: Sequence[Operand], attrs: Mapping[str, Any], spec: TensorSpec) -> Value:
         """The instructions of a node for which `fusible` holds; its result. ``spec`` is of the node's output."""
@@ -79,9 +79,9 @@ class Program:
 
     def output(self, value: Value) -> None:
         """Make a value the next output of the kernel; an input is copied."""
-        if value.kind != 1:
-            value = self.add(_CAST, value.dtype, value.dtype, value.shape, (value.kind, value.index))
-        self._outputs.append(value.index)
+        if value.at[0] != 1:
+            value = self.add(_CAST, value.dtype, value.dtype, value.shape, value.at)
+        self._outputs.append(value.at[1])
 
     def attrs(self, shape: tuple[int, ...]) -> dict[str, Any]:
         """The attributes of the kernel, for the shape that all inputs broadcast to."""
@@ -111,7 +111,7 @@ class Program:
         index = self._count
         self._count = index + 1
         self._code += (opcode, dtype, *a, *b, *c)
-        return Value(1, index, result, shape)
+        return Value((1, index), result, shape)
 
     def read(self, operand: Operand, dtype: int) -> tuple[int, int]:
         """An operand in a dtype: as an immediate, as it is, or by way of a cast."""
@@ -122,9 +122,8 @@ class Program:
             self._integers.append(int(operand) if dtype else int(bool(operand)))
             return 2, len(self._integers) - 1
         if operand.dtype == dtype:
-            return operand.kind, operand.index
-        cast = self.add(_CAST, dtype, dtype, operand.shape, (operand.kind, operand.index))
-        return 1, cast.index
+            return operand.at
+        return self.add(_CAST, dtype, dtype, operand.shape, operand.at).at
 
     def reduce(self, opcode: int, value: Value, axes: Sequence[int], dtype: int, shape: Any) -> Value:
         """A reduction of a value in its own shape, computed in ``dtype``."""
@@ -198,7 +197,7 @@ def _power(p: Program, op: str, operands: Sequence[Operand], attrs: Mapping[str,
     power = p.add(_MULTIPLY, dtype, dtype, spec.shape, base, base)
     if y == 2:
         return power
-    square = (1, power.index)
+    square = power.at
     return p.add(_MULTIPLY, dtype, dtype, spec.shape, square, base if y == 3 else square)
 
 
@@ -216,7 +215,7 @@ def _clip(p: Program, op: str, operands: Sequence[Operand], attrs: Mapping[str, 
     dtype = _NUMBERS[spec.dtype]
     x, low, high = [p.read(each, dtype) for each in operands]
     above = p.add(_MAXIMUM, dtype, dtype, spec.shape, x, low)
-    return p.add(_MINIMUM, dtype, dtype, spec.shape, (1, above.index), high)
+    return p.add(_MINIMUM, dtype, dtype, spec.shape, above.at, high)
 
 
 def _where(p: Program, op: str, operands: Sequence[Operand], attrs: Mapping[str, Any], spec: TensorSpec) -> Value:
@@ -245,28 +244,28 @@ def _logic(p: Program, op: str, operands: Sequence[Operand], attrs: Mapping[str,
 def _odd(p: Program, op: str, operands: Sequence[Operand], attrs: Mapping[str, Any], spec: TensorSpec) -> Value:
     (x,) = operands
     assert isinstance(x, Value)
-    return p.add(_OPCODES[op], x.dtype, _BOOL, spec.shape, (x.kind, x.index))
+    return p.add(_OPCODES[op], x.dtype, _BOOL, spec.shape, x.at)
 
 
 def _cast(p: Program, op: str, operands: Sequence[Operand], attrs: Mapping[str, Any], spec: TensorSpec) -> Value:
     dtype = _NUMBERS[spec.dtype]
     x = operands[-1]
-    pair = (x.kind, x.index) if isinstance(x, Value) else p.read(x, dtype)
-    return p.add(_CAST, dtype, dtype, spec.shape, pair)
+    at = x.at if isinstance(x, Value) else p.read(x, dtype)
+    return p.add(_CAST, dtype, dtype, spec.shape, at)
 
 
 def _alias(p: Program, op: str, operands: Sequence[Operand], attrs: Mapping[str, Any], spec: TensorSpec) -> Value:
     """The same value, perhaps in a larger shape: every value is repeated over the shape of the program anyway."""
     x = operands[0]
     assert isinstance(x, Value)
-    return Value(x.kind, x.index, x.dtype, known_shape(spec.shape))
+    return Value(x.at, x.dtype, known_shape(spec.shape))
 
 
 def _write(p: Program, op: str, operands: Sequence[Operand], attrs: Mapping[str, Any], spec: TensorSpec) -> Value:
     dtype, result = _common(operands), _NUMBERS[spec.dtype]
     opcode = _OPCODES["add" if op == "assign_add" else "subtract"]
     value = p.add(opcode, dtype, dtype, spec.shape, *[p.read(each, dtype) for each in operands])
-    return value if dtype == result else p.add(_CAST, result, result, spec.shape, (1, value.index))
+    return value if dtype == result else p.add(_CAST, result, result, spec.shape, value.at)
 
 
 def _like(p: Program, op: str, operands: Sequence[Operand], attrs: Mapping[str, Any], spec: TensorSpec) -> Value:

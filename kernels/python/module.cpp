@@ -46,7 +46,7 @@ PyObject* events(PyObject*, PyObject* first) {
 PyObject* record(PyObject*, PyObject* on) {
     int wanted = PyObject_IsTrue(on);
     if (wanted < 0) return nullptr;
-    Events::get().on.store(wanted != 0);
+    Events::get().record(wanted != 0);
     Py_RETURN_NONE;
 }
 

@@ -65,6 +65,7 @@ class Builder {
   public:
     void add_slots(PyObject* described) {
         Ref list = checked(PySequence_Fast(described, "slots is a sequence"));
+        outline.slots.reserve(static_cast<size_t>(PySequence_Fast_GET_SIZE(list.get())));
         for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(list.get()); k++)
             outline.slots.push_back(as_slot(PySequence_Fast_GET_ITEM(list.get(), k)));
         for (auto& each : outline.slots)

@@ -13,6 +13,11 @@ Events& Events::get() {
     return *events;
 }
 
+void Events::record(bool on) {
+    if (on && places.empty()) places = std::vector<Place>(capacity);
+    wanted.store(on, std::memory_order_release);
+}
+
 void Events::write(const Event& event) {
     uint64_t number = head.fetch_add(1, std::memory_order_acq_rel);
     Place& place = places[number % capacity];

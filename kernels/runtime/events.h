@@ -27,7 +27,9 @@ class Events {
     // Those from number `first` on that are still there, oldest first; one that is being written now is left out.
     std::vector<Event> read(uint64_t first) const;
 
-    std::atomic<bool> on{false};
+    bool on() const { return wanted.load(std::memory_order_acquire); }
+    // Whether runs that begin from now on write. Not to be called by two threads at once.
+    void record(bool wanted);
 
   private:
     // `turn` is the number of the event in the place plus one; 0 while it is written.
@@ -36,9 +38,10 @@ class Events {
         std::atomic<double> start{0}, end{0};
         std::atomic<int64_t> what{0}, where{0};
     };
-    Events() : places(capacity) {}
-    std::vector<Place> places;
+    Events() = default;
+    std::vector<Place> places;  // none until they are wanted: touching their memory takes as long as a small plan's run
     std::atomic<uint64_t> head{0};
+    std::atomic<bool> wanted{false};
 };
 
 }  // namespace fb

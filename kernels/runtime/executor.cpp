@@ -13,8 +13,7 @@ constexpr double worth_splitting = 50000;  // ns: a longer update shares its par
 // Times a step while somebody records.
 class Timed {
   public:
-    Timed(const Plan& plan, int32_t step, const RunOptions& options)
-        : on(Events::get().on.load(std::memory_order_relaxed)) {
+    Timed(const Plan& plan, int32_t step, const RunOptions& options) : on(Events::get().on()) {
         if (!on) return;
         event.plan = plan.number;
         event.step = step;

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 import flowbook as fb
 from flowbook.compile.compiler import compile_plan
+from flowbook.compile.fuse import _Fusion
 from flowbook.compile.kernels import FUSED
 from flowbook.compile.plan import Plan
 from flowbook.graph.types import TensorSpec
@@ -32,7 +33,7 @@ def plan_of(fetches: list[Any], feeds: dict[Any, tuple[int, ...]]) -> Plan:
 def ops(plan: Plan) -> list[str]:
     """The steps, with the members of a group in brackets."""
     return [
-        f"[{' '.join(op.name for op, _, _ in step.attrs['members'])}]" if step.op is FUSED else step.op.name
+        f"[{' '.join(member.op.name for member in step.attrs['members'])}]" if step.op is FUSED else step.op.name
         for step in plan.steps
     ]
 
@@ -169,6 +170,27 @@ def build(recipe: list[tuple[str, int, int]]) -> tuple[Any, list[Any]]:
         }[kind]
         values.append(make())
     return x, values[2:]
+
+
+@given(recipes())
+@settings(max_examples=100, deadline=None)
+def test_the_count_of_readers_elsewhere_stays_right_while_stages_change(recipe) -> None:
+    """`_Fusion._apart` counts once for each result; here it is compared with a fresh count whenever it is asked."""
+    found = _Fusion._apart
+
+    def checked(self: _Fusion, before: int) -> int:
+        elsewhere = [
+            after
+            for after in self.readers[before]
+            if self.stages[after] != self.stages[before] or not self._joins(before, after)
+        ]
+        assert found(self, before) == len(elsewhere)
+        return len(elsewhere)
+
+    with fb.Graph().as_default(), pytest.MonkeyPatch.context() as patch:
+        x, values = build(recipe)
+        patch.setattr(_Fusion, "_apart", checked)
+        plan_of([*values, *fb.gradients(values[-1], [x], unconnected="zeros")], {x: (4, 4)})
 
 
 @given(recipes(), st.booleans())

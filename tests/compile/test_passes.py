@@ -175,6 +175,21 @@ def test_placement_is_soft_and_says_so(graph):
     assert plan.steps[0].device == "cpu:0" and plan.notes == ("gpu:3 is not in this session; its nodes run on cpu:0",)
 
 
+def test_everything_is_on_the_only_device(graph):
+    """What nodes ask for is noted once each; a write is where its variable lives, whatever it asks for."""
+    with fb.device("gpu:1"):
+        v = fb.Variable([1.0, 2.0], name="v")
+    with fb.device("gpu:2"):
+        bump = fb.assign_add(v, 1.0)
+    with fb.device("gpu:0"):
+        y, z = fb.exp(v), fb.tanh(v)
+    plan = compile_plan([bump, y, z], {}, observed=True)
+    assert [note.partition(" ")[0] for note in plan.notes] == ["gpu:1", "gpu:0"]
+    assert {step.device for step in plan.steps} == {"cpu:0"} and len(plan.steps) == 3
+    two = compile_plan([bump, y, z], {}, ("cpu:0", "cpu:1"), observed=True)
+    assert two.notes == plan.notes and [step.device for step in two.steps] == [step.device for step in plan.steps]
+
+
 def test_a_plan_that_mixes_memories_is_refused(graph):
     x = fb.placeholder((2,), name="x")
     with fb.device("cpu:1"):
@@ -222,10 +237,24 @@ def test_validate_catches_broken_plans(graph, unfused, damage):
         validate(damage(chain(graph)[2]))
 
 
+def test_an_optimised_plan_has_no_slot_that_nobody_uses(graph):
+    x = fb.placeholder((2, 3), name="x")
+    v = fb.Variable([1.0, 2.0, 3.0], name="v")
+    folded = fb.constant(1.0) + 1.0
+    y = fb.tanh((x * v + x * v) * folded) @ fb.transpose(x)
+    plan = compile_plan([y, fb.assign_add(v, fb.sum(y)), folded, x], {x: TensorSpec((2, 3), F32)})
+    used = {slot for _, slot in (*plan.feeds, *plan.states, *plan.writes)}
+    used.update(slot for slot in plan.fetches if slot is not None)
+    for step in plan.steps:
+        used.update(slot for slot in (*step.inputs, *step.outputs) if slot is not None)
+    assert used == set(range(len(plan.specs))) == set(range(len(plan.initial)))
+    assert plan.fetches[3] == plan.feeds[0][1] and plan.initial[plan.fetches[2]] == 2.0
+
+
 def test_passes_can_show_their_work(graph):
     x = fb.placeholder((2,), name="x")
     y = fb.tanh(x * (fb.constant(1.0) + 1.0))
     seen = {}
     compile_plan([y], {x: TensorSpec((2,), F32)}, show=seen.__setitem__)
-    assert list(seen) == ["lower", "fold", "cse", "place", "products", "fuse"]
+    assert list(seen) == ["lower", "fold", "cse", "place", "products", "fuse", "compact"]
     assert "add(" in seen["lower"] and "add(" not in seen["fold"] and "tanh(" in seen["place"]
