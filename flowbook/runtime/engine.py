@@ -37,8 +37,9 @@ class Engine:
         builder.build()
         self.externals = builder.externals
         self.native = library.Plan(
-            builder.slots, builder.steps, builder.result_slots, builder.externals, builder.constants, builder.states,
-            builder.late,
+            builder.slots, builder.steps, builder.result_slots, builder.externals, builder.constants,
+            [slot for slot in (*plan.fetches, *(slot for _, slot in plan.writes)) if slot is not None],
+            builder.states, builder.late,
         )  # fmt: skip
         variables = {slot: variable for variable, slot in plan.writes}
         late = self.native.states

@@ -203,10 +203,11 @@ class Builder {
 
 PyObject* plan_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     return guarded([&]() -> PyObject* {
-        static const char* names[] = {"slots", "steps", "results", "externals", "constants", "states", "late", nullptr};
-        PyObject *slots, *steps, *results, *externals, *constants, *states = nullptr, *late = nullptr;
-        if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO!|O!O", const_cast<char**>(names), &slots, &steps, &results,
-                                         &externals, &PyDict_Type, &constants, &PyDict_Type, &states, &late))
+        static const char* names[] = {"slots", "steps", "results", "externals", "constants", "kept", "states", "late",
+                                      nullptr};
+        PyObject *slots, *steps, *results, *externals, *constants, *kept = nullptr, *states = nullptr, *late = nullptr;
+        if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO!|OO!O", const_cast<char**>(names), &slots, &steps, &results,
+                                         &externals, &PyDict_Type, &constants, &kept, &PyDict_Type, &states, &late))
             return nullptr;
         Builder builder;
         builder.add_slots(slots);
@@ -221,6 +222,10 @@ PyObject* plan_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
         int32_t count = static_cast<int32_t>(builder.outline.slots.size());
         for (int32_t slot : native->externals)
             if (slot < 0 || slot >= count) throw Error("there is no such slot");
+        native->kept.resize(count, !kept);
+        if (kept)
+            for (int32_t slot : as_slots(kept))
+                if (slot >= 0 && slot < count) native->kept[slot] = true;
         PyObject *key, *value;
         Py_ssize_t place = 0;
         while (PyDict_Next(constants, &place, &key, &value)) {
@@ -268,6 +273,7 @@ class PythonHost final : public Host {
 
     void perform(int32_t index, void** pointers) override {
         With gil(*this);
+        let_go_of_done();
         const fb::Plan& plan = *native.plan;
         const Step& step = plan.steps[index];
         std::vector<int32_t> lent;
@@ -293,8 +299,13 @@ class PythonHost final : public Host {
                 !spec_of(a).same_shape(each.spec))
                 throw StepError(index, "it gave another dtype or shape than its rule says");
             pointers[slot] = PyArray_DATA(a);
-            held.push_back(std::move(array));
+            held.emplace_back(slot, std::move(array));
         }
+    }
+
+    void done(int32_t slot) override {
+        std::lock_guard hold(mutex);
+        unread.push_back(slot);
     }
 
     void poll() override {
@@ -305,7 +316,7 @@ class PythonHost final : public Host {
         if (PyErr_CheckSignals() < 0) gil.keep_error();
     }
 
-    std::vector<Ref> held;  // what its steps made
+    std::vector<std::pair<int32_t, Ref>> held;  // what its steps made, by slot
 
     // Sets the Python error that ended the run, if one did.
     bool restore_error() {
@@ -332,6 +343,19 @@ class PythonHost final : public Host {
         bool taken;
     };
 
+    // Gives up what nobody reads any more, with the GIL.
+    void let_go_of_done() {
+        std::vector<int32_t> slots;
+        {
+            std::lock_guard hold(mutex);
+            slots.swap(unread);
+        }
+        for (int32_t slot : slots) {
+            held.erase(std::remove_if(held.begin(), held.end(), [&](auto& each) { return each.first == slot; }), held.end());
+            if (!native.kept[slot]) PyList_SetItem(values, slot, Py_NewRef(Py_None));
+        }
+    }
+
     static Ref copy_of(const Spec& spec, void* data) {
         npy_intp shape[max_rank], strides[max_rank];
         for (int i = 0; i < spec.rank; i++) {
@@ -347,6 +371,8 @@ class PythonHost final : public Host {
     PyObject* function;
     PyObject* values;
     PyThreadState* state = nullptr;
+    std::mutex mutex;
+    std::vector<int32_t> unread;
     std::chrono::steady_clock::time_point asked = std::chrono::steady_clock::now();
     PyObject *type = nullptr, *value = nullptr, *traceback = nullptr;
 };
@@ -412,7 +438,7 @@ void run_plan(const NativePlan& native, PyObject* const* externals, PyObject* pe
     if (!ended) return;
     host.take();
     ended->held = std::move(held);
-    for (Ref& each : host.held) ended->held.push_back(std::move(each));
+    for (auto& each : host.held) ended->held.push_back(std::move(each.second));
     for (Ref& each : results) ended->held.push_back(Ref::borrowed(each.get()));
 }
 
@@ -519,8 +545,9 @@ PyTypeObject make_type() {
     PyTypeObject type = {PyVarObject_HEAD_INIT(nullptr, 0)};
     type.tp_name = "flowbook.native._native.Plan";
     type.tp_doc =
-        "Plan(slots, steps, results, externals, constants, states={}, late=()): a plan for the native executor. `states`: "
-        "by slot of a variable's new value, the slot of the old one; `late`: the steps that may make these after all others.";
+        "Plan(slots, steps, results, externals, constants, kept=, states={}, late=()): a plan for the native executor. "
+        "`kept`: slots that are asked for after a run. `states`: by slot of a variable's new value, the slot of the old one; "
+        "`late`: the steps that may make these after all others.";
     type.tp_basicsize = sizeof(PlanObject);
     type.tp_flags = Py_TPFLAGS_DEFAULT;
     type.tp_new = plan_new;

@@ -13,6 +13,7 @@ struct NativePlan {
     std::vector<int32_t> externals;                    // slots that each run is given, in order
     std::vector<std::pair<int32_t, Ref>> constants;    // arrays, by slot
     std::vector<int32_t> origin;                       // by step: which of Python's steps it is, or belongs to
+    std::vector<bool> kept;                            // by slot: whether it is asked for when the run has ended
     size_t host_slots = 0;                             // that `values` has to have: those of the host's steps
 };
 

@@ -70,6 +70,24 @@ void perform(const Plan& plan, int32_t index, void** pointers, Host* host) {
     for (int32_t slot : plan.steps[index].outputs) set_views(plan, slot, pointers);
 }
 
+// Tells the host which of its values nobody needs any more.
+class Lent {
+  public:
+    Lent(const Plan& plan, Host* host) : plan(plan), host(plan.has_host ? host : nullptr), left(plan.readers.size()) {
+        for (size_t k = 0; k < left.size(); k++) left[k].store(plan.readers[k], std::memory_order_relaxed);
+    }
+    void finished(int32_t step) {
+        if (!host) return;
+        for (int32_t slot : plan.reads[step])
+            if (left[slot].fetch_sub(1, std::memory_order_acq_rel) == 1) host->done(slot);
+    }
+
+  private:
+    const Plan& plan;
+    Host* host;
+    std::vector<std::atomic<int32_t>> left;
+};
+
 [[noreturn]] void rethrow(int32_t step) {
     try {
         throw;
@@ -86,7 +104,8 @@ void perform(const Plan& plan, int32_t index, void** pointers, Host* host) {
 void run_in_order(const Plan& plan, void** pointers, const RunOptions& options) {
     auto poll = [](void* host) { static_cast<Host*>(host)->poll(); };
     PoolWork work(options.threads, nullptr, options.host ? +poll : nullptr, options.host);
-    for (int32_t i = 0; i < plan.main; i++) {
+    Lent lent(plan, options.host);
+    for (int32_t i = 0; i < plan.main; lent.finished(i++)) {
         const Step& step = plan.steps[i];
         if (step.passive) continue;
         Timed timed(plan, i, options);
@@ -107,30 +126,23 @@ void run_in_order(const Plan& plan, void** pointers, const RunOptions& options) 
 class Scheduler final : public Source {
   public:
     Scheduler(const Plan& plan, void** pointers, const RunOptions& options)
-        : plan(plan), pointers(pointers), options(options), waits(plan.steps.size()),
-          left(plan.main) {
+        : plan(plan), pointers(pointers), options(options), waits(plan.steps.size()), lent(plan, options.host) {
         for (int32_t i = 0; i < plan.main; i++) waits[i].store(plan.steps[i].waits, std::memory_order_relaxed);
         helpers = options.threads - 1;
         whole = true;
-        for (int32_t step : plan.ready) push(step);
     }
 
     void run() {
         Pool& pool = Pool::get();
         pool.add(*this);
         try {
-            Spin spin;
-            while (left.load(std::memory_order_acquire) > 0 && !stop.load(std::memory_order_acquire)) {
-                int32_t step = take(true);
-                if (step >= 0) {
-                    follow(step, true);
-                    spin = Spin();
-                } else if (pool.help(this)) {
-                    spin = Spin();
-                } else {
-                    spin.once();
-                }
-                if (options.host) options.host->poll();
+            auto ready = plan.ready.begin();
+            for (int32_t begin = 0; begin < plan.main && !stop.load(std::memory_order_acquire); begin += Plan::stretch) {
+                const int32_t end = std::min(begin + Plan::stretch, plan.main);
+                left.store(end - begin, std::memory_order_relaxed);
+                for (; ready != plan.ready.end() && *ready < end; ++ready) push(*ready);
+                pool.notify();
+                finish_all();
             }
         } catch (...) {
             fail(std::current_exception(), -1);
@@ -152,6 +164,23 @@ class Scheduler final : public Source {
     }
 
   private:
+    // Until no step of the stretch is left.
+    void finish_all() {
+        Spin spin;
+        while (left.load(std::memory_order_acquire) > 0 && !stop.load(std::memory_order_acquire)) {
+            int32_t step = take(true);
+            if (step >= 0) {
+                follow(step, true);
+                spin = Spin();
+            } else if (Pool::get().help(this)) {
+                spin = Spin();
+            } else {
+                spin.once();
+            }
+            if (options.host) options.host->poll();
+        }
+    }
+
     // Runs a step and then, as long as there are any, one of those that it made ready.
     void follow(int32_t step, bool caller) {
         while (step >= 0 && !stop.load(std::memory_order_relaxed)) {
@@ -185,6 +214,7 @@ class Scheduler final : public Source {
 
     // The steps that waited for this one have one less to wait for; returns one to go on with, or -1.
     int32_t finish(int32_t index, bool caller) {
+        lent.finished(index);
         int32_t next = -1;
         bool wake = false;
         for (int32_t other : plan.steps[index].successors) {
@@ -244,7 +274,8 @@ class Scheduler final : public Source {
     void** pointers;
     const RunOptions& options;
     std::vector<std::atomic<int32_t>> waits;
-    std::atomic<int32_t> left;
+    Lent lent;
+    std::atomic<int32_t> left{0};  // steps of the stretch
     std::atomic<int32_t> count{0};  // of heap_, to look at without the lock
     std::atomic<bool> stop{false};
     std::mutex mutex;

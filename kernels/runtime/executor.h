@@ -17,6 +17,8 @@ class Host {
     // Run a step that has no kernel: read `pointers` of its inputs, set those of its known outputs (contiguous memory
     // that stays until the run is over). May raise.
     virtual void perform(int32_t step, void** pointers) = 0;
+    // No step reads this any more, which a step of the host made. Called on any thread.
+    virtual void done(int32_t) {}
     // Called every now and then; may raise to end the run.
     virtual void poll() {}
 };

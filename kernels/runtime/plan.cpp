@@ -11,22 +11,29 @@ namespace {
 
 constexpr int64_t alignment = 64;
 constexpr double worth_sharing = 20000;  // ns: a shorter run stays on one thread
-constexpr size_t parallel_limit = 4000;   // steps; a longer plan runs in its order
 constexpr int64_t spare_bytes = 1 << 24;  // that a layout may take so that nobody waits
 
 int64_t rounded(int64_t bytes) { return (std::max<int64_t>(bytes, 1) + alignment - 1) / alignment * alignment; }
 
+int32_t stretch_of(int32_t step) { return step / Plan::stretch; }
+
 // Which steps come before which, whatever the order of execution. Filled in the order of the plan.
 class Ancestors {
   public:
-    explicit Ancestors(size_t steps) : words((steps + 63) / 64), bits(steps * words) {}
+    explicit Ancestors(size_t steps)
+        : words((std::min<size_t>(steps, Plan::stretch) + 63) / 64), bits(steps * words) {}
 
-    void extend(size_t later, size_t earlier) {
-        for (size_t w = 0; w < words; w++) bits[later * words + w] |= bits[earlier * words + w];
-        bits[later * words + earlier / 64] |= uint64_t{1} << (earlier % 64);
+    void extend(int32_t later, int32_t earlier) {  // of one stretch
+        const uint64_t* from = bits.data() + earlier * words;
+        uint64_t* to = bits.data() + later * words;
+        for (size_t w = 0; w < words; w++) to[w] |= from[w];
+        const size_t at = static_cast<size_t>(earlier % Plan::stretch);
+        to[at / 64] |= uint64_t{1} << (at % 64);
     }
-    bool before(size_t earlier, size_t later) const {
-        return bits[later * words + earlier / 64] >> (earlier % 64) & 1;
+    bool before(int32_t earlier, int32_t later) const {
+        if (stretch_of(earlier) != stretch_of(later)) return earlier < later;
+        const size_t at = static_cast<size_t>(earlier % Plan::stretch);
+        return bits[later * words + at / 64] >> (at % 64) & 1;
     }
 
   private:
@@ -50,6 +57,7 @@ Plan::Plan(Outline outline) {
     results = std::move(outline.results);
     states = std::move(outline.states);
     link(outline);
+    if (has_host) count_readers();
     place();
     prioritise();
 }
@@ -112,6 +120,9 @@ void Plan::link(const Outline& outline) {
         }
         std::sort(needed.begin(), needed.end());
         needed.erase(std::unique(needed.begin(), needed.end()), needed.end());
+        const int32_t here = stretch_of(static_cast<int32_t>(i));
+        needed.erase(needed.begin(), std::find_if(needed.begin(), needed.end(),
+                                                  [&](int32_t other) { return stretch_of(other) == here; }));
         step.waits = static_cast<int32_t>(needed.size());
         for (int32_t other : needed) steps[other].successors.push_back(static_cast<int32_t>(i));
         for (int32_t slot : step.outputs) {
@@ -122,6 +133,23 @@ void Plan::link(const Outline& outline) {
             }
         }
         has_host = has_host || step.host();
+    }
+}
+
+void Plan::count_readers() {
+    readers.resize(slots.size());
+    reads.resize(steps.size());
+    for (size_t i = 0; i < steps.size(); i++) {
+        for (int32_t slot : steps[i].inputs) {
+            if (slot < 0) continue;
+            const int32_t whose = slots[slot].kind == Slot::view ? slots[slot].base : slot;
+            const int32_t made = slots[whose].made;
+            if (made < 0 || !steps[made].host()) continue;
+            auto& mine = reads[i];
+            if (std::find(mine.begin(), mine.end(), whose) != mine.end()) continue;
+            mine.push_back(whose);
+            readers[whose]++;
+        }
     }
 }
 
@@ -141,12 +169,10 @@ void Plan::place() {
                 slots[root(slot)].last = static_cast<int32_t>(i);
             }
 
-    in_order = steps.size() > parallel_limit;
-    Ancestors ancestors(in_order ? 0 : steps.size());
-    auto before = [&](int32_t earlier, int32_t later) { return in_order || ancestors.before(earlier, later); };
+    Ancestors ancestors(steps.size());
     auto wait_for = [&](int32_t step, const std::vector<int32_t>& others) {
         for (int32_t other : others) {
-            if (other == step || before(other, step)) continue;
+            if (other == step || ancestors.before(other, step)) continue;
             steps[other].successors.push_back(step);
             steps[step].waits++;
             ancestors.extend(step, other);
@@ -174,27 +200,26 @@ void Plan::place() {
                 buffers.push_back({size, i, slots[slot].last, users[slot], 0});
             }
         }
-        if (!in_order)
-            for (int32_t next : step.successors) ancestors.extend(next, i);
+        for (int32_t next : step.successors) ancestors.extend(next, i);
     }
 
     auto at_once = [](const Buffer& a, const Buffer& b) { return a.last >= b.first && b.last >= a.first; };
     arena_bytes = lay_out(buffers, at_once);
-    if (!in_order) {
-        std::vector<Buffer> free = buffers;
-        int64_t bytes = lay_out(free, [&](const Buffer& a, const Buffer& b) {
-            return at_once(a, b) || !std::all_of(a.users.begin(), a.users.end(),
-                                                 [&](int32_t user) { return before(user, b.first); });
-        });
-        if (bytes <= arena_bytes + std::max(arena_bytes / 8, spare_bytes)) {
-            buffers = std::move(free);
-            arena_bytes = bytes;
-        }
+    std::vector<Buffer> free = buffers;
+    const int64_t bytes = lay_out(free, [&](const Buffer& a, const Buffer& b) {
+        return at_once(a, b) || !std::all_of(a.users.begin(), a.users.end(),
+                                             [&](int32_t user) { return ancestors.before(user, b.first); });
+    });
+    if (bytes <= arena_bytes + std::max(arena_bytes / 8, spare_bytes)) {
+        buffers = std::move(free);
+        arena_bytes = bytes;
     }
-    for (const Buffer& b : in_order ? std::vector<Buffer>{} : buffers)
-        for (const Buffer& a : buffers)
-            if (a.last < b.first && a.offset < b.offset + b.size && b.offset < a.offset + a.size)
-                wait_for(b.first, a.users);
+    std::vector<std::vector<const Buffer*>> ending(stretch_of(static_cast<int32_t>(steps.size())) + 1);  // by stretch
+    for (const Buffer& each : buffers) ending[stretch_of(each.last)].push_back(&each);
+    for (const Buffer& b : buffers)
+        for (const Buffer* a : ending[stretch_of(b.first)])
+            if (a->last < b.first && a->offset < b.offset + b.size && b.offset < a->offset + a->size)
+                wait_for(b.first, a->users);
     for (size_t k = 0; k < slots.size(); k++)
         if (buffer_of[k] >= 0) slots[k].offset = buffers[buffer_of[k]].offset;
 }
@@ -215,6 +240,7 @@ int32_t Plan::overwritten(int32_t index, size_t output, int64_t size) const {
 
 void Plan::prioritise() {
     for (size_t i = main; i < steps.size(); i++) update_cost += steps[i].kernel->cost;
+    double longest = 0;  // way through a stretch
     for (int32_t i = main; i-- > 0;) {
         Step& step = steps[i];
         double rest = 0;
@@ -222,11 +248,15 @@ void Plan::prioritise() {
         double own = step.kernel ? step.kernel->cost : step.passive ? 0 : 2000;
         step.priority = own + rest;
         cost += own;
-        critical = std::max(critical, step.priority);
+        longest = std::max(longest, step.priority);
+        if (i % stretch == 0) {
+            critical += longest;
+            longest = 0;
+        }
         if (step.waits == 0) ready.push_back(i);
     }
     std::reverse(ready.begin(), ready.end());
-    parallel = !in_order && cost > worth_sharing && critical < 0.95 * cost;
+    parallel = cost > worth_sharing && critical < 0.95 * cost;
     cost += update_cost;
 }
 

@@ -29,9 +29,9 @@ struct Step {
     std::shared_ptr<const Kernel> kernel;  // none: the host runs it
     std::vector<int32_t> inputs;           // -1 for one that is left out (host steps only)
     std::vector<int32_t> outputs;
-    std::vector<int32_t> successors;
+    std::vector<int32_t> successors;  // of its stretch
     int32_t waits = 0;
-    double priority = 0;  // time from its start to the end of the run, along the longest way
+    double priority = 0;  // time from its start to the end of its stretch, along the longest way
     bool passive = false; // a view: there is nothing to do
     bool host() const { return !kernel && !passive; }
 };
@@ -57,6 +57,9 @@ class Plan {
     std::vector<int32_t> results;
     std::vector<std::pair<int32_t, int32_t>> states;
     int32_t main = 0;  // so many steps are the run; those after them are updates
+    // Steps run side by side within stretches of so many: one begins when those before it are done. That bounds what has
+    // to be known of what comes before what.
+    static constexpr int32_t stretch = 4000;
     std::vector<int32_t> views;        // the view slots
     std::vector<int32_t> ready;        // steps that wait for nothing
     std::vector<std::vector<int32_t>> views_of;  // by slot
@@ -66,11 +69,14 @@ class Plan {
     double critical = 0;  // of the longest way
     bool parallel = false;  // whether running steps side by side may pay
     bool has_host = false;
-    bool in_order = false;  // too long to run in any other order
+    // Of values that the host makes: how many steps read one, or a view of it, by slot; and which a step reads, by step.
+    std::vector<int32_t> readers;
+    std::vector<std::vector<int32_t>> reads;
 
   private:
     void check(const Outline& outline) const;
     void link(const Outline& outline);
+    void count_readers();
     void place();
     int32_t overwritten(int32_t index, size_t output, int64_t size) const;
     void prioritise();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -314,3 +315,51 @@ def test_nothing_is_noted_where_nobody_asks(graph):
     timeline = session.timeline()
     session.run(fb.exp(x), {x: [0.0, 1.0, 2.0]})
     assert len(timeline) == 0 and timeline.busy() == {}
+
+
+def test_long_plans_run_in_stretches_side_by_side(graph):
+    """Thousands of steps: what comes before what is known within a stretch, and stretches come one after the other."""
+    x = fb.placeholder((6, 6), name="x")
+    ends = []
+    for branch in range(6):
+        y = x * (branch + 1.0)
+        for _ in range(1500):
+            y = fb.softmax(y)
+        ends.append(y @ x)
+    total = sum(ends[1:], ends[0])
+    feed = {x: normal(6, 6)}
+    results = []
+    for threads in (1, 2, 8):
+        session = fb.Session(threads=threads)
+        summary = engine(session, [total, *ends], feed).native.summary()
+        assert summary["kernels"] > 9000 and summary["parallel"]
+        results.append([each.tobytes() for each in session.run([total, *ends], feed)])
+    assert results[0] == results[1] == results[2]
+    observed = fb.Session().run(ends[0], feed, trace=True)
+    assert observed.tobytes() == results[0][1]
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_what_the_host_made_is_given_up_when_it_has_been_read(graph, threads):
+    """A chain of host functions, with native steps between them: few of their arrays are alive at a time."""
+    x = fb.placeholder((300, 300), name="x")
+    y: Any = x
+    sides = []
+    for _ in range(12):
+        y = fb.py_function(lambda value: value + 1.0, [y], "float32", (300, 300))
+        sides.append(fb.sum(fb.transpose(y) @ x))
+        y = fb.softmax(y)
+    kept = fb.py_function(lambda value: value + 1.0, [y], "float32", (300, 300))
+    total = sum(sides[1:], sides[0])
+    session = fb.Session(threads=threads)
+    feed = {x: normal(300, 300)}
+    plain = session.run([total, kept], feed)
+    tracemalloc.start()
+    try:
+        session.run([total, kept], feed)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 7 * 300 * 300 * 4
+    traced = session.run([total, kept], feed, trace=True)
+    assert [each.tobytes() for each in plain] == [each.tobytes() for each in traced]
