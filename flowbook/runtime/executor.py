@@ -22,6 +22,7 @@ from flowbook.graph.types import TensorSpec
 from flowbook.native import library
 from flowbook.runtime.context import ExecContext, Run
 from flowbook.runtime.engine import Updates, engine_of
+from flowbook.runtime.memory import memory_of
 
 # What native kernels raise; without the library, nothing is one.
 KernelError: Any = library.KernelError if library is not None else ()
@@ -97,7 +98,10 @@ def execute(plan: Plan, values: list[Any], run: Run, observer: Observer | None =
     except Exception as error:
         if isinstance(error, KernelError) and error.step >= 0:
             step = plan.steps[error.step]
-        flow = located(error, step, values, plan.specs)
+        if isinstance(error, MemoryError) and step is None:
+            flow = out_of_memory(plan)
+        else:
+            flow = located(error, step, values, plan.specs)
         if observer is not None and step is not None:
             observer.failed(step, perf_counter(), flow)
         raise flow from (error.__cause__ if isinstance(error, FlowError) else error)
@@ -154,6 +158,20 @@ def located(
             step.node.locate(flow)
         else:
             flow.locate(node=step.name, op=step.op.name)
+    return flow
+
+
+def out_of_memory(plan: Plan) -> FlowError:
+    """The error of a run whose memory, which is planned as a whole, was not to be had: which node wants most of it."""
+    flow = RunError("the memory for this run is not to be had", hint="a smaller batch, or float32 instead of float64")
+    memory = memory_of(plan)
+    if memory is not None and memory.alive:
+        most = memory.alive[0]
+        flow.message += f": it needs {memory.peak:,} bytes at once, {most.bytes:,} of them for the result of this node"
+        flow.hint = f"{flow.hint}; session.memory(fetches, feeds) lists all"
+        step = next(step for step in plan.steps if step.name == most.node)
+        if step.node is not None:
+            step.node.locate(flow)
     return flow
 
 
