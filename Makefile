@@ -59,6 +59,7 @@ lab: venv
 
 bench: venv
 	$(PY) tests/bench/run.py $(ARGS)
+	$(PY) tests/bench/attention.py
 	$(PY) tests/bench/cells.py
 	$(PY) tests/bench/view.py
 	$(PY) tests/bench/live.py

@@ -307,6 +307,18 @@ def remainder(x: _TensorLike, y: _TensorLike, *, name: str | None = None) -> Ten
 def reshape(x: _TensorLike, shape: _ShapeLike, *, name: str | None = None) -> Tensor:
     """x with its elements, in row-major order, in another shape. One size may be -1: what is left."""
 
+def scaled_dot_product_attention(
+    query: _TensorLike,
+    key: _TensorLike,
+    value: _TensorLike,
+    mask: _TensorLike | None = None,
+    causal: bool = False,
+    *,
+    name: str | None = None,
+) -> Tensor:
+    r""":math:`\mathrm{softmax}(Q K^T / \sqrt{d})\, V`: for each query the mean of the values, weighted by how well
+    their keys fit."""
+
 def sigmoid(x: _TensorLike, *, name: str | None = None) -> Tensor:
     """Logistic function :math:`1/(1+e^{-x})`, as accurate for very negative x (relatively) as elsewhere."""
 

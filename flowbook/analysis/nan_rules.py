@@ -226,6 +226,7 @@ RULES: dict[str, Callable[[Case], Broken | None]] = {
     **dict.fromkeys(("add", "subtract", "sum", "assign_add", "assign_sub", "unbroadcast", "scatter_add"), _sum),
     **dict.fromkeys(("square", "prod", "cumsum", "gelu", "sigmoid_cross_entropy", "norm", "avg_pool"), overflow),
     **dict.fromkeys(("matmul", "conv2d", "conv2d_grad_input", "conv2d_grad_filters"), _matmul),
+    **dict.fromkeys(("scaled_dot_product_attention", "scaled_dot_product_attention_grad"), _matmul),
     **dict.fromkeys(("reciprocal", "rsqrt"), _reciprocal),
     **dict.fromkeys(("remainder", "floor_divide", "mod"), _modulo),
     **dict.fromkeys(("mean", "mean_weight"), _mean),

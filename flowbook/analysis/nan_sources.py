@@ -137,13 +137,24 @@ def _matmul(operands: Any, attrs: Mapping[str, Any], place: tuple[int, ...], res
     rows, columns = int(x.ndim > 1), int(y.ndim > 1)
     batch = place[: len(place) - rows - columns]
     row, column = place[len(batch) :][:rows], place[len(place) - columns :]
+    return [_of_matrix(x, batch, (*row, slice(None))), _of_matrix(y, batch, (slice(None), *column))]
 
-    def part(operand: Any, inner: tuple[Any, ...]) -> Indices:
-        outer = batch[len(batch) - (operand.ndim - len(inner)) :] if operand.ndim > len(inner) else ()
-        index = tuple(0 if size == 1 else at for at, size in zip(outer, operand.shape, strict=False))
-        return np.arange(operand.size).reshape(operand.shape)[(*index, *inner)].reshape(-1)
 
-    return [part(x, (*row, slice(None))), part(y, (slice(None), *column))]
+def _of_matrix(operand: Any, batch: tuple[int, ...], inner: tuple[Any, ...]) -> Indices:
+    """What ``inner`` names of the matrix that broadcasting brings to a batch entry."""
+    outer = batch[len(batch) - (operand.ndim - len(inner)) :] if operand.ndim > len(inner) else ()
+    index = tuple(0 if size == 1 else at for at, size in zip(outer, operand.shape, strict=False))
+    return np.arange(operand.size).reshape(operand.shape)[(*index, *inner)].reshape(-1)
+
+
+def _attention(operands: Any, attrs: Mapping[str, Any], place: tuple[int, ...], result: Any) -> list[Indices]:
+    query, key, value, *mask = operands
+    batch = place[: max(each.ndim for each in operands) - 2]
+    row, *column = place[len(batch) :]
+    whole = slice(None)
+    values = _of_matrix(value, batch, (whole, *column)) if column else None
+    keys = _of_matrix(key, batch, (whole, whole))
+    return [_of_matrix(query, batch, (row, whole)), keys, values, *[None for _ in mask]]
 
 
 def _dense_loss(operands: Any, attrs: Mapping[str, Any], place: tuple[int, ...], result: Any) -> list[Indices]:
@@ -191,6 +202,7 @@ _SPECIAL: dict[str, Callable[..., list[Indices]]] = {
     "unbroadcast": _unbroadcast,
     "scatter_add": _scatter_add,
     "matmul": _matmul,
+    "scaled_dot_product_attention": _attention,
     "softmax_cross_entropy": _dense_loss,
     "sparse_softmax_cross_entropy": _sparse_loss,
     "sparse_softmax_cross_entropy_grad": _sparse_loss_grad,

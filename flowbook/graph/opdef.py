@@ -49,7 +49,8 @@ class OpDef:
     outputs). A scalar operand reaches the rule as itself, and a rule must look at its type only. ``scalar``: the
     body as a C expression. ``cost(inputs, outputs, attrs)``: floating-point operations. ``samples()``: calls for the
     generated tests. ``writes``: pairs (input, output) where the output is the new value of the variable at that
-    input. ``source``: has its value from outside the run (feeds, state, the graph).
+    input. ``returns``: how many outputs the public function gives, when the last ones are for the gradient alone.
+    ``source``: has its value from outside the run (feeds, state, the graph).
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class OpDef:
         analytic: bool = False,
         oracle: Callable[..., Any] | None = None,
         hidden: bool = False,
+        returns: int | None = None,
         effect: bool = False,
         enter: Callable[..., Any] | None = None,
     ) -> None:
@@ -91,6 +93,7 @@ class OpDef:
         self.analytic = analytic  # the kernel continues to complex numbers, so a complex step checks the gradient
         self.oracle = oracle  # somebody else's implementation, for tests; the default is NumPy's of the same name
         self.hidden = hidden  # made by other ops only; not part of the public functions
+        self.returns = returns
         self.effect = effect  # runs for what it does: in a body it runs even when nobody uses its outputs
         self.enter = enter  # of control flow: (inputs, attrs) -> the body to run now and its inputs
         self.arrays = False  # numbers among its operands become tensors
@@ -399,8 +402,8 @@ def make_builder(op: OpDef) -> Any:
         except FlowError as error:
             locate(error, op.name, name)
             raise
-        outputs = node.record.specs  # type: ignore[union-attr]
-        if len(outputs) == 1 and not op.multiple:
+        outputs = node.record.specs[: op.returns]  # type: ignore[union-attr]
+        if len(outputs) == 1 and (op.returns or not op.multiple):
             return node.tensors[0]
         return node.tensors[: len(outputs)] if outputs else node
 

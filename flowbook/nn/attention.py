@@ -15,7 +15,7 @@ from flowbook.graph.node import Tensor
 from flowbook.graph.types import format_shape
 from flowbook.nn.layer import Layer, features, positive_int
 from flowbook.nn.layers import Dense, Dropout
-from flowbook.ops.attention import causal_mask
+from flowbook.ops.attention import causal_mask, scaled_dot_product_attention
 from flowbook.ops.elementwise import logical_and, where
 from flowbook.ops.joining import concat, split, stack, unstack
 from flowbook.ops.layout import matrix_transpose
@@ -30,15 +30,26 @@ def attention(
 
     ``query`` (..., queries, d), ``key`` (..., keys, d), ``value`` (..., keys, e), result (..., queries, e). ``mask``:
     a bool tensor that broadcasts to (..., queries, keys), true where a query may look. ``causal``: the last query
-    sees all keys, each one before it one less. ``weigh``: a function applied to the weights, such as a `Dropout`.
-    A query that may look nowhere takes the plain mean.
+    sees all keys, each one before it one less. A query that may look nowhere takes the plain mean.
+
+    This is one node, `scaled_dot_product_attention`, which never has all weights in memory. To see them, give
+    ``weigh``, a function applied to the weights, such as a `Dropout`, or ``fb.identity`` to look only: then attention
+    is built of products, a mask and a softmax, each a node with its value, of which the largest are (..., queries,
+    keys).
 
     >>> import flowbook as fb
     >>> x = fb.constant([[1.0, 0.0], [0.0, 9.0]])
     >>> fb.Session().run(fb.nn.attention(x, x, x, causal=True)).round(2)
     array([[1., 0.],
            [0., 9.]], dtype=float32)
+    >>> seen = []
+    >>> y = fb.nn.attention(x, x, x, causal=True, weigh=lambda weights: seen.append(weights) or weights)
+    >>> fb.Session().run(seen[0]).round(2)
+    array([[1., 0.],
+           [0., 1.]], dtype=float32)
     """
+    if weigh is None:
+        return scaled_dot_product_attention(query, key, value, mask, causal=causal)  # type: ignore[no-any-return]
     depth = query.shape[-1] if query.shape else None
     if not isinstance(depth, int):
         raise ShapeError(
@@ -50,8 +61,7 @@ def attention(
         mask = seen if mask is None else logical_and(mask, seen)
     if mask is not None:
         scores = where(mask, scores, float(np.finfo(scores.dtype).min))
-    weights = softmax(scores)
-    return matmul(weights if weigh is None else weigh(weights), value)  # type: ignore[no-any-return]
+    return matmul(weigh(softmax(scores)), value)  # type: ignore[no-any-return]
 
 
 class MultiHeadAttention(Layer):
@@ -62,7 +72,8 @@ class MultiHeadAttention(Layer):
 
     Call it with ``query`` (batch, queries, features), and for other sources than the query itself ``key`` and
     ``value`` (batch, keys, ...); the result has the shape of the query. ``mask`` as in `attention`, over (batch, heads,
-    queries, keys). Inside are four `Dense`: ``query``, ``key``, ``value``, ``output``.
+    queries, keys). Inside are four `Dense`: ``query``, ``key``, ``value``, ``output``. Without ``dropout`` the weights
+    are part of one node, `scaled_dot_product_attention`; with it they are nodes to look at.
 
     >>> import flowbook as fb
     >>> with fb.Graph().as_default():
@@ -113,7 +124,8 @@ class MultiHeadAttention(Layer):
         *projections, output, drop = self._parts
         inputs = zip(projections, (query, key, value), strict=True)
         q, k, v = [self._split(projection(each)) for projection, each in inputs]
-        found = attention(q, k, v, mask=mask, causal=self.causal, weigh=lambda w: drop(w, training=training))
+        weigh = (lambda w: drop(w, training=training)) if self.dropout else None
+        found = attention(q, k, v, mask=mask, causal=self.causal, weigh=weigh)
         return output(concat(unstack(found, axis=1), axis=-1))
 
     def _split(self, x: Tensor) -> Tensor:

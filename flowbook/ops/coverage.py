@@ -105,7 +105,7 @@ def _blocking(op: OpDef, sample: Sample) -> set[str]:
         placeholder(each.shape, each.dtype.name) if isinstance(each, np.ndarray) else each for each in sample.inputs
     ]
     built = op.builder(*([operands] if op.variadic else operands), **sample.attrs)
-    outputs = built if isinstance(built, tuple) else (built,)
+    outputs = (built[0] if isinstance(built, tuple) else built).node.outputs
     if any(each.dtype.kind != "f" for each in outputs):
         return set()
     dys = [placeholder(each.shape, each.dtype.name) for each in outputs]

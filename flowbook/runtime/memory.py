@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from flowbook.compile.plan import Plan
+from flowbook.compile.plan import Plan, Step
 from flowbook.runtime.engine import engine_of
 
 
@@ -43,7 +43,8 @@ def memory_of(plan: Plan) -> Memory | None:
     if engine is None:
         return None
     rows = engine.native.memory()
-    change = [0] * (len(plan.steps) + 1)
+    steps = [*plan.steps, *_copied(plan, engine.results, {row[0] for row in rows})]
+    change = [0] * (len(steps) + 1)
     for _, kind, size, made, last in rows:
         change[made] += size
         if kind == "arena":
@@ -56,10 +57,16 @@ def memory_of(plan: Plan) -> Memory | None:
     alive: list[Block] = []
     for _, kind, size, made, last in rows:
         if size and made <= at and (kind == "result" or last >= at):
-            step = plan.steps[made]
+            step = steps[made]
             cell = None if step.node is None or step.node.origin is None else step.node.origin.cell
             alive.append(Block(step.name, step.op.name, cell, size))
-    name = plan.steps[at].name if plan.steps else ""
+    name = steps[at].name if steps else ""
     return Memory(
         most, engine.native.summary()["arena_bytes"], name, tuple(sorted(alive, key=lambda each: -each.bytes))
     )
+
+
+def _copied(plan: Plan, results: list[int], own: set[int]) -> list[Step]:
+    """The makers of results that are views, for the copies that end a run: one each, in the order of the results."""
+    makers = {slot: step for step in plan.steps for slot in step.outputs}
+    return [makers[slot] for slot in results if slot not in own]

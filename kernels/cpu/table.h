@@ -15,6 +15,8 @@ namespace fb::cpu {
     X("softmax", make_softmax) \
     X("log_softmax", make_log_softmax) \
     X("logsumexp", make_logsumexp) \
+    X("scaled_dot_product_attention", make_attention) \
+    X("scaled_dot_product_attention_grad", make_attention_grad) \
     X("softmax_cross_entropy", make_softmax_cross_entropy) \
     X("sparse_softmax_cross_entropy", make_sparse_softmax_cross_entropy) \
     X("sparse_softmax_cross_entropy_grad", make_sparse_softmax_cross_entropy_grad) \

@@ -185,6 +185,9 @@ bool Emitter::by_name(const Node& node, const std::vector<Operand>& operands, st
         for (int32_t& each : converted) each = cast(each, types[0].dtype);
     } else if (op == "conv2d_grad_input" || op == "conv2d_grad_filters") {
         for (size_t k : {0, 1}) converted[k] = cast(converted[k], types[0].dtype);
+    } else if (op.rfind("scaled_dot_product_attention", 0) == 0) {
+        for (int32_t& each : converted)
+            if (slot(each).spec.dtype != DType::b1) each = cast(each, types[0].dtype);
     } else if (op == "softmax" || op == "log_softmax" || op == "logsumexp" || op == "var" || op == "std") {
         converted[0] = cast(converted[0], types[0].dtype);
     } else if (picks) {

@@ -46,7 +46,7 @@ std::vector<int> Call::axes(const char* name, int rank) const {
 const OpRule* find_rule(const std::string& op) {
     static const auto* table = [] {
         auto made = new std::unordered_map<std::string, const OpRule*>;
-        for (const OpRule* rows : {elementwise_rules, shape_rules, joining_rules, network_rules})
+        for (const OpRule* rows : {elementwise_rules, shape_rules, joining_rules, network_rules, attention_rules})
             for (; rows->name; rows++) made->emplace(rows->name, rows);
         return made;
     }();
@@ -56,7 +56,7 @@ const OpRule* find_rule(const std::string& op) {
 
 std::vector<std::string> rule_names() {
     std::vector<std::string> found;
-    for (const OpRule* rows : {elementwise_rules, shape_rules, joining_rules, network_rules})
+    for (const OpRule* rows : {elementwise_rules, shape_rules, joining_rules, network_rules, attention_rules})
         for (; rows->name; rows++) found.push_back(rows->name);
     std::sort(found.begin(), found.end());
     return found;

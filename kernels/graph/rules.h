@@ -45,7 +45,8 @@ std::vector<std::string> rule_names();
 std::vector<Type> infer(const OpRule& op, const std::vector<Operand>& inputs, const Attrs& attrs);
 
 // The tables of the files rules_*.cpp, each ended by a row without a name.
-extern const OpRule elementwise_rules[], shape_rules[], joining_rules[], network_rules[];
+extern const OpRule elementwise_rules[], shape_rules[], joining_rules[], network_rules[],
+    attention_rules[];
 
 // ------------------------------------------------------------------------------------------------ for the rules
 

@@ -1,4 +1,4 @@
-// Rules of flowbook/ops/conv.py, pool.py, nn.py, losses.py, recurrent.py and attention.py.
+// Rules of flowbook/ops/conv.py, pool.py, nn.py, losses.py and recurrent.py.
 #include "graph/rules.h"
 
 #include <algorithm>
@@ -227,12 +227,6 @@ Types gru_cell_grad(const Call& c) {
     return {both, both, {both.dtype, found, true}};
 }
 
-Types causal_mask(const Call& c) {
-    const Shape& scores = c.tensor(0).dims();
-    if (scores.size() < 2) bad_graph("scores are (..., queries, keys)");
-    return {{DType::b1, Shape(scores.end() - 2, scores.end()), true}};
-}
-
 }  // namespace
 
 const OpRule network_rules[] = {
@@ -255,7 +249,6 @@ const OpRule network_rules[] = {
     {"lstm_cell_grad", 4, 4, "{}", lstm_cell_grad},
     {"gru_cell", 3, 3, "{}", gru_cell},
     {"gru_cell_grad", 4, 4, "{}", gru_cell_grad},
-    {"causal_mask", 1, 1, "{}", causal_mask},
     {},
 };
 

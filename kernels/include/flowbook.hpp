@@ -454,6 +454,14 @@ inline Tensor log_softmax(const Tensor& x, int64_t axis = -1) { return node(x, "
 inline Tensor layer_norm(const Tensor& x, const Operand& scale, const Operand& offset, double epsilon = 1e-5) {
     return node(x, "layer_norm", {x, scale, offset}, {{"epsilon", epsilon}});
 }
+inline Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,
+                                           bool causal = false) {
+    return node(query, "scaled_dot_product_attention", {query, key, value}, {{"causal", causal}});
+}
+inline Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, const Tensor& value,
+                                           const Tensor& mask, bool causal = false) {
+    return node(query, "scaled_dot_product_attention", {query, key, value, mask}, {{"causal", causal}});
+}
 inline Tensor conv2d(const Tensor& x, const Tensor& filters, const Shape& strides = {1, 1},
                      const std::string& padding = "same") {
     return node(x, "conv2d", {x, filters}, {{"strides", strides}, {"padding", padding}});

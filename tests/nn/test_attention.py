@@ -9,6 +9,7 @@ import pytest
 
 import flowbook as fb
 from flowbook.errors import DTypeError, ShapeError
+from flowbook.graph.order import ancestors
 
 
 @pytest.fixture(autouse=True)
@@ -108,10 +109,24 @@ def test_dropped_weights(rng) -> None:
     assert np.array_equal(plain, again) and not np.allclose(trained, plain)
 
 
+def test_weights_are_nodes_where_somebody_weighs_them(rng) -> None:
+    x = fb.constant(rng.standard_normal((2, 5, 8)).astype("float32"))
+
+    def ops(y):
+        return {each.op for each in ancestors([y.node])}
+
+    fused, seen = fb.nn.attention(x, x, x, causal=True), fb.nn.attention(x, x, x, causal=True, weigh=fb.identity)
+    assert "softmax" not in ops(fused) and "softmax" in ops(seen)
+    np.testing.assert_allclose(*fb.Session().run([fused, seen]), rtol=1e-5, atol=1e-6)
+    assert "softmax" not in ops(fb.nn.MultiHeadAttention(2)(x))
+    assert "softmax" in ops(fb.nn.MultiHeadAttention(2, dropout=0.1)(x))
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("causal", [False, True])
-def test_gradients(rng, causal) -> None:
+def test_gradients(rng, causal, dropout) -> None:
     x, other = fb.placeholder(("b", "s", 6), name="x"), fb.placeholder(("b", "t", 4), name="other")
-    layer = fb.nn.MultiHeadAttention(2, dropout=0.3, causal=causal)
+    layer = fb.nn.MultiHeadAttention(2, dropout=dropout, causal=causal)
     y = layer(x, other)
     feeds = {x: rng.standard_normal((2, 3, 6)), other: rng.standard_normal((2, 5, 4))}
     assert fb.check_gradients(y, [x, other, *layer.variables], feeds).precision == "float64"
@@ -124,7 +139,11 @@ def test_gradients(rng, causal) -> None:
         (lambda: fb.nn.MultiHeadAttention(2)(fb.placeholder((2, 8))), ShapeError, "needs an input of rank 3"),
         (lambda: fb.nn.MultiHeadAttention(2)(fb.placeholder((1, 2, None))), ShapeError, "has to know the last size"),
         (lambda: fb.nn.MultiHeadAttention(2)(fb.placeholder((1, 2, 4), "int64")), DTypeError, "needs floats"),
-        (lambda: fb.nn.attention(*[fb.placeholder((2, None))] * 3), ShapeError, "attention has to know the last size"),
+        (
+            lambda: fb.nn.attention(*[fb.placeholder((2, None))] * 3, weigh=fb.identity),
+            ShapeError,
+            "attention has to know the last size",
+        ),
     ],
 )
 def test_wrong_inputs(make, kind, text) -> None:

@@ -119,10 +119,10 @@ class Call(NamedTuple):
 
 
 def invoke(op: OpDef, operands: Sequence[Any], attrs: Mapping[str, Any]) -> tuple[Tensor, ...]:
-    """Call the public builder of an op; its outputs as a tuple."""
+    """Call the public builder of an op; all outputs of the node."""
     arguments = [list(operands)] if op.variadic else list(operands)
     built = op.builder(*arguments, **attrs)  # type: ignore[attr-defined]
-    return built if isinstance(built, tuple) else (built,)
+    return (built[0] if isinstance(built, tuple) else built).node.outputs  # type: ignore[no-any-return]
 
 
 def build(op: OpDef, inputs: Sequence[Any], attrs: Mapping[str, Any], shape_of: Any = None) -> Call:

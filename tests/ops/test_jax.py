@@ -27,6 +27,21 @@ def split_of(jax: Any) -> Callable[..., Any]:
     return split
 
 
+def attention_of(jax: Any) -> Callable[..., Any]:
+    """Products and softmax; a query that sees nothing has the score 0 for all keys."""
+    xp = jax.numpy
+
+    def attention(query: Any, key: Any, value: Any, mask: Any = True, *, causal: bool = False) -> Any:
+        scores = query @ xp.swapaxes(key, -1, -2) / query.shape[-1] ** 0.5
+        queries, keys = scores.shape[-2:]
+        seen = xp.tri(queries, keys, keys - queries if causal else keys, dtype=bool) & mask
+        scores = xp.where(seen, scores, xp.where(seen.any(-1, keepdims=True), -1e300, 0.0))
+        found = jax.nn.softmax(scores) @ value
+        return found, xp.broadcast_to(jax.nn.logsumexp(scores, -1), found.shape[:-1])
+
+    return attention
+
+
 # The same op under another name, or with other arguments, in JAX.
 OTHER: dict[str, Callable[[Any], Callable[..., Any]]] = {
     "gelu": lambda jax: lambda x: jax.nn.gelu(x, approximate=True),
@@ -49,6 +64,7 @@ OTHER: dict[str, Callable[[Any], Callable[..., Any]]] = {
     "place": lambda jax: None,  # another function has that name in NumPy
     "scatter_add": lambda jax: None,  # and this one in jax.lax
     "split": split_of,
+    "scaled_dot_product_attention": attention_of,
     "softmax_cross_entropy": lambda jax: lambda t, x: -(t * jax.nn.log_softmax(x)).sum(-1),
     "sparse_softmax_cross_entropy": lambda jax: (
         lambda t, x: -jax.numpy.take_along_axis(jax.nn.log_softmax(x), jax.numpy.asarray(t, int)[..., None], -1)[..., 0]

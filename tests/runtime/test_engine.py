@@ -136,6 +136,14 @@ def test_the_peak_and_what_is_alive_then(graph):
     assert "peak 80,000 bytes" in str(memory) and "arena" in str(memory)
 
 
+def test_results_that_are_views_are_copies_in_memory(graph):
+    x = fb.placeholder((100, 100), name="x")
+    a = fb.matmul(x, x, name="a")
+    memory = fb.Session().memory([fb.transpose(a, name="b"), a[0]], {x: normal(100, 100)})
+    assert memory is not None and memory.peak == 80400
+    assert sorted(each.bytes for each in memory.alive) == [400, 40000, 40000]
+
+
 # ------------------------------------------------------------------------------------------------ host steps
 
 
