@@ -82,6 +82,20 @@ def avg_pool(
 ) -> Tensor:
     """The mean of each window; padding does not count. Arguments as in `max_pool`."""
 
+def batch_norm(
+    x: _TensorLike,
+    moving_mean: _TensorLike,
+    moving_variance: _TensorLike,
+    scale: _TensorLike,
+    offset: _TensorLike,
+    training: _TensorLike = True,
+    momentum: float = 0.99,
+    epsilon: float = 0.001,
+    *,
+    name: str | None = None,
+) -> Tensor:
+    """x with mean 0 and variance 1 in each channel (the last axis) over the batch, then ``* scale + offset``."""
+
 def broadcast_to(x: _TensorLike, shape: _ShapeLike, *, name: str | None = None) -> Tensor:
     """x repeated to ``shape`` (known sizes) by the rules of broadcasting; no data is copied."""
 

@@ -191,6 +191,17 @@ def _normalize(case: Case) -> Broken | None:
     return overflow(case)
 
 
+def _batch_norm(case: Case) -> Broken | None:
+    moving = case.inputs[2] if len(case.inputs) > 2 else None
+    if moving is None:  # the statistics are those of the batch
+        return _normalize(case)
+    variance, epsilon = float(moving[0]), case.attrs["epsilon"]
+    if variance + epsilon <= 0:
+        rule = f"batch_norm with a variance of {variance:.4g} and epsilon={epsilon:.4g}"
+        return Broken(rule, "look at who wrote moving_variance; an epsilon above 0 helps where it is 0")
+    return overflow(case)
+
+
 def _outside(low: float, high: float, closed: bool = True) -> Callable[[Case], Broken | None]:
     """Operations that are defined between two numbers only."""
 
@@ -233,6 +244,7 @@ RULES: dict[str, Callable[[Case], Broken | None]] = {
     **dict.fromkeys(("var", "std"), _variance),
     **dict.fromkeys(("softmax", "log_softmax", "softmax_cross_entropy", "sparse_softmax_cross_entropy"), _softmax),
     **dict.fromkeys(("layer_norm", "standardize"), _normalize),
+    "batch_norm": _batch_norm,
     **dict.fromkeys(("arcsin", "arccos"), _outside(-1.0, 1.0)),
     **dict.fromkeys(("sin", "cos", "tan"), _periodic),
     "arctanh": _outside(-1.0, 1.0, closed=False),

@@ -157,6 +157,20 @@ def _attention(operands: Any, attrs: Mapping[str, Any], place: tuple[int, ...], 
     return [_of_matrix(query, batch, (row, whole)), keys, values, *[None for _ in mask]]
 
 
+def _batch_norm(operands: Any, attrs: Mapping[str, Any], place: tuple[int, ...], result: Any) -> list[Indices]:
+    """Of y, or of a statistic, which has one axis."""
+    x, training = operands[0], list(operands[5:])
+    batch = x.size > 0 and bool(np.all(training))
+    channel, is_y = np.array([place[-1]]), len(place) > 1
+    moving, parameter = None if batch else channel, channel if is_y else None
+    elements: Indices = None
+    if batch:
+        elements = np.arange(x.size).reshape(x.shape)[..., place[-1]].reshape(-1)
+    elif is_y:
+        elements = _under(x, place)
+    return [elements, moving, moving, parameter, parameter, *[None for _ in training]]
+
+
 def _dense_loss(operands: Any, attrs: Mapping[str, Any], place: tuple[int, ...], result: Any) -> list[Indices]:
     return [_first(each.shape, place[: each.ndim - 1]) for each in operands]
 
@@ -203,6 +217,7 @@ _SPECIAL: dict[str, Callable[..., list[Indices]]] = {
     "scatter_add": _scatter_add,
     "matmul": _matmul,
     "scaled_dot_product_attention": _attention,
+    "batch_norm": _batch_norm,
     "softmax_cross_entropy": _dense_loss,
     "sparse_softmax_cross_entropy": _sparse_loss,
     "sparse_softmax_cross_entropy_grad": _sparse_loss_grad,

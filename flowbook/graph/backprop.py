@@ -9,7 +9,7 @@ Source of the algorithm: Griewank and Walther, "Evaluating Derivatives", 2nd ed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from flowbook.errors import FlowError, GradientError
@@ -66,6 +66,17 @@ def backpropagate(
                 total = _build("identity", total, name=x.name.replace(":", "_"))
         results.append(total)
     return results
+
+
+def by_recomputation(node: Node, compute: Callable[..., Any], dys: Iterable[Tensor]) -> list[Tensor | None]:
+    """A gradient rule for a node that ``compute(*inputs, **attrs)`` builds of simpler ones: for derivatives of higher
+    order, which are rare."""
+    # The operands go through `identity`, so that only their direct use counts.
+    operands = [_build("identity", each) for each in node.input_tensors]
+    floats = [each for each in operands if each.dtype.kind == "f"]
+    found = backpropagate(list(compute(*operands, **node.attrs)), floats, list(dys), "zeros")
+    share = dict(zip(floats, found, strict=True))
+    return [share.get(each) for each in operands]
 
 
 def _between(ys: list[Tensor], xs: list[Tensor]) -> set[Node]:

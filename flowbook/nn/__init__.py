@@ -13,9 +13,10 @@ from flowbook.nn.initializers import (
     zeros,
 )
 from flowbook.nn.layer import Layer, Sequential
-from flowbook.nn.layers import Conv2D, Dense, Dropout, Embedding, LayerNorm
+from flowbook.nn.layers import BatchNorm, Conv2D, Dense, Dropout, Embedding, LayerNorm
 
 __all__ = [
+    "BatchNorm",
     "Conv2D",
     "Dense",
     "Dropout",

@@ -57,8 +57,10 @@ class Layer:
         """Build the nodes; the scope is set."""
         raise NotImplementedError
 
-    def variable(self, name: str, shape: tuple[int, ...], initializer: Any, dtype: Any) -> Variable:
-        """The layer's trainable variable of that name, made by ``initializer(shape, dtype)`` when it is not there.
+    def variable(
+        self, name: str, shape: tuple[int, ...], initializer: Any, dtype: Any, trainable: bool = True
+    ) -> Variable:
+        """The layer's variable of that name, made by ``initializer(shape, dtype)`` when it is not there.
 
         ``ShapeError`` when it is there with another shape: the layer was built for other inputs.
         """
@@ -74,7 +76,7 @@ class Layer:
         with context.override(graph=graph, scope=self._scope, controls=(), forward=None):
             with context.override(scope=f"{self._scope}{name}/"):
                 init = initializer(shape, dtype)
-            self._own[name] = made = make_variable(init, name=name)
+            self._own[name] = made = make_variable(init, trainable=trainable, name=name)
         return made
 
     @property

@@ -8,6 +8,7 @@ from flowbook.errors import ArgumentError, DTypeError
 from flowbook.graph.node import Tensor
 from flowbook.nn.initializers import glorot_uniform, normal, ones, zeros
 from flowbook.nn.layer import Layer, features, function, positive_int
+from flowbook.ops.batch_norm import batch_norm
 from flowbook.ops.conv import conv2d
 from flowbook.ops.gather import embedding_lookup
 from flowbook.ops.linalg import matmul
@@ -132,6 +133,40 @@ class LayerNorm(Layer):
         scale = self.variable("scale", (length,), ones, x.dtype)
         offset = self.variable("offset", (length,), zeros, x.dtype)
         return layer_norm(x, scale, offset, axis=-1, epsilon=self.epsilon)  # type: ignore[no-any-return]
+
+
+class BatchNorm(Layer):
+    """Mean 0 and variance 1 in each channel over the batch, then ``* scale + offset``; see `fb.batch_norm`.
+
+    Input (batch, ..., channels) with known channels; shape and dtype stay. ``training``: a bool, or a bool tensor such
+    as a placeholder; when false, the moving averages take the place of the batch's statistics. Each run of the node
+    that `minimize` returns moves them: ``moving -= (moving - batch) * (1 - momentum)``. Variables: ``scale`` and
+    ``offset`` (channels,), and ``moving_mean`` and ``moving_variance`` (channels,), which optimizers leave alone.
+
+    >>> import flowbook as fb
+    >>> with fb.Graph().as_default():
+    ...     layer, x = fb.nn.BatchNorm(momentum=0.5), fb.constant([[1.0], [3.0]])
+    ...     train = fb.train.SGD(0.1).minimize(fb.mean(layer(x)))
+    ...     session = fb.Session()
+    ...     session.run(train)
+    ...     session.run(["batchnorm/moving_mean", "batchnorm/moving_variance"])
+    [array([1.], dtype=float32), array([1.], dtype=float32)]
+    """
+
+    def __init__(self, momentum: float = 0.99, epsilon: float = 1e-3, name: str | None = None) -> None:
+        super().__init__(name)
+        self.momentum = momentum
+        self.epsilon = epsilon
+
+    def call(self, x: Tensor, *, training: Any = True) -> Tensor:
+        """Shape and dtype stay."""
+        shape = (features(self, x),)
+        scale, offset = self.variable("scale", shape, ones, x.dtype), self.variable("offset", shape, zeros, x.dtype)
+        mean = self.variable("moving_mean", shape, zeros, x.dtype, trainable=False)
+        variance = self.variable("moving_variance", shape, ones, x.dtype, trainable=False)
+        return batch_norm(  # type: ignore[no-any-return]
+            x, mean, variance, scale, offset, training, momentum=self.momentum, epsilon=self.epsilon
+        )
 
 
 class Dropout(Layer):

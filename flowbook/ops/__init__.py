@@ -7,6 +7,7 @@ import numpy as np
 from flowbook.graph.opdef import REGISTRY, install_operators
 from flowbook.ops import (
     attention,
+    batch_norm,
     broadcasting,
     control,
     conv,

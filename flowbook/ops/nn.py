@@ -225,6 +225,17 @@ def _(node, dy, dfactor):
 # ------------------------------------------------------------------------------------------------ dropout
 
 
+def check_training(training: Any) -> Any:
+    """``training`` as a bool or a bool tensor without axes, or ``ArgumentError``."""
+    training = as_plain(training)
+    if isinstance(training, Tensor):
+        if training.dtype.kind != "b" or training.shape not in ((), None):
+            raise ArgumentError(f"training is {training.spec}", hint="a bool, or a bool tensor without axes")
+    elif type(training) is not bool:
+        raise ArgumentError(f"training is {training!r}", hint="a bool, or a bool tensor without axes")
+    return training
+
+
 @located("dropout")
 def dropout(x: Any, rate: float, *, training: Any = True, seed: int | None = None, name: str | None = None) -> Tensor:
     """x with a random share ``rate`` of its elements set to 0 and the others divided by ``1 - rate``.
@@ -238,20 +249,13 @@ def dropout(x: Any, rate: float, *, training: Any = True, seed: int | None = Non
     >>> fb.Session().run(fb.dropout(x, 0.5, training=False))
     array([1., 2., 3.], dtype=float32)
     """
-    rate, training = as_plain(rate), as_plain(training)
+    rate, training = as_plain(rate), check_training(training)
     if type(rate) not in (int, float) or not 0 <= rate < 1:
         raise ArgumentError(f"the rate of dropout is {rate!r}", hint="a number, 0 <= rate < 1")
     x = as_tensor(x)
     if x.dtype.kind != "f":
         raise DTypeError(f"dropout of {x.dtype.name}", hint="cast with fb.astype")
-    if isinstance(training, Tensor):
-        if training.dtype.kind != "b" or training.shape not in ((), None):
-            raise ArgumentError(f"training is {training.spec}", hint="a bool, or a bool tensor without axes")
-    elif type(training) is not bool:
-        raise ArgumentError(f"training is {training!r}", hint="a bool, or a bool tensor without axes")
-    elif not training:
-        rate = 0.0
-    if rate == 0:
+    if rate == 0 or training is False:
         return identity(x, name=name)
     graph = context.current().graph or x.graph
     with context.override(scope=graph.unique_scope(name or "dropout")):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from flowbook.errors import DTypeError, ShapeError
-from flowbook.graph.backprop import backpropagate
+from flowbook.graph.backprop import by_recomputation
 from flowbook.graph.opdef import Sample, op
 from flowbook.graph.types import TensorSpec, format_shape, unify_dim, unify_shape
 from flowbook.ops.elementwise import sigmoid, tanh
@@ -17,7 +17,6 @@ from flowbook.ops.joining import concat, split
 from flowbook.ops.nn import special
 from flowbook.ops.rules import per_element, require_kind
 from flowbook.ops.samples import draw
-from flowbook.ops.state import identity
 
 
 def _state_spec(parts, state, **gates):
@@ -43,13 +42,6 @@ def _state_spec(parts, state, **gates):
                 hint=f"the last axis of {name} is {parts} times that of the state, the others are equal",
             ) from None
     return TensorSpec(dims, state.dtype)
-
-
-def _by_recomputation(node, compute, dys):
-    """The gradient of a node that ``compute`` builds of elementwise ops: for derivatives of higher order, which are
-    rare. The operands go through `identity`, so that only their direct use counts."""
-    xs = [identity(each) for each in node.inputs]
-    return tuple(backpropagate(list(compute(*xs)), xs, list(dys), "zeros"))
 
 
 def _logistic(xp, x):
@@ -159,7 +151,7 @@ def _lstm_grad_nodes(dh, dc_new, gates, c):
 
 @lstm_cell_grad.gradient
 def _(node, *dys):
-    return _by_recomputation(node, _lstm_grad_nodes, dys)
+    return by_recomputation(node, _lstm_grad_nodes, dys)
 
 
 # ------------------------------------------------------------------------------------------------ GRU
@@ -260,7 +252,7 @@ def _gru_grad_nodes(dy, gates_x, gates_h, h):
 
 @gru_cell_grad.gradient
 def _(node, *dys):
-    return _by_recomputation(node, _gru_grad_nodes, dys)
+    return by_recomputation(node, _gru_grad_nodes, dys)
 
 
 __all__ = [name for name, value in list(globals().items()) if hasattr(value, "opdef")]

@@ -26,6 +26,7 @@ from flowbook.graph.scopes import variable_scope
 from flowbook.graph.types import DType
 from flowbook.ops.elementwise import astype
 from flowbook.ops.state import Variable, assign_add, group
+from flowbook.train.averages import move_averages
 from flowbook.train.checks import as_pair, as_rate, as_step, as_variables, check_loss
 
 Pair = tuple[Tensor | None, VariableHandle]
@@ -95,10 +96,11 @@ class Optimizer:
 
         ``loss``: a float scalar. ``var_list``: the variables to change; default, all trainable ones that the loss
         depends on. Those without a gradient are skipped. ``global_step``: an integer Variable to count up.
-        Every gradient is computed from the values before the step. Each call has slots of its own.
+        Every gradient is computed from the values before the step. Each call has slots of its own. The step moves the
+        averages of every `batch_norm` that trains and lies between the loss and a variable that is changed.
 
         Raises ``ShapeError`` or ``DTypeError`` for a loss that is not a float scalar, ``GradientError`` when no
-        variable has a gradient.
+        variable has a gradient, or when such a `batch_norm` is in a branch of `cond`.
 
         >>> import flowbook as fb
         >>> with fb.Graph().as_default():
@@ -140,7 +142,8 @@ class Optimizer:
     ) -> Node:
         """The node that updates each variable with its gradient, the second half of `minimize`.
 
-        ``pairs``: (gradient, variable), such as `compute_gradients` gives, perhaps clipped; a ``None`` is skipped.
+        ``pairs``: (gradient, variable), such as `compute_gradients` gives, perhaps clipped; a ``None`` is skipped. As
+        in `minimize`, the averages of every `batch_norm` that the gradients went through are moved.
 
         >>> import flowbook as fb
         >>> with fb.Graph().as_default():
@@ -189,6 +192,7 @@ class Optimizer:
                 if gradient.dtype != variable.dtype:
                     gradient = astype(gradient, variable.dtype)
                 writes.append(self.update(variable, gradient, state.rate(variable.dtype), state))
+        writes += move_averages(each for each, _ in pairs if each is not None)
         if step is not None:
             writes.append(assign_add(live(step), 1))
         with context.override(scope=prefix if name is None else outer):

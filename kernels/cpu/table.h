@@ -22,6 +22,8 @@ namespace fb::cpu {
     X("sparse_softmax_cross_entropy_grad", make_sparse_softmax_cross_entropy_grad) \
     X("standardize", make_standardize) \
     X("layer_norm", make_layer_norm) \
+    X("batch_norm", make_batch_norm) \
+    X("batch_norm_grad", make_batch_norm_grad) \
     X("var", make_var) \
     X("std", make_std) \
     X("gather", make_gather) \

@@ -1,4 +1,4 @@
-// Rules of flowbook/ops/conv.py, pool.py, nn.py, losses.py and recurrent.py.
+// Rules of flowbook/ops/conv.py, pool.py, nn.py, batch_norm.py, losses.py and recurrent.py.
 #include "graph/rules.h"
 
 #include <algorithm>
@@ -141,6 +141,42 @@ Types standardize(const Call& c) {
     return {x, factor};
 }
 
+// The shape of x (input x_at), from that of the inputs in `each`, which have a number for each channel; a bool may follow.
+Shape normalised(const Call& c, size_t x_at, std::initializer_list<size_t> each) {
+    const Type& x = c.tensor(x_at);
+    need_kind(c, x_at, "f", "the input of batch_norm");
+    c.attrs.real("epsilon");
+    if (x.rank() < 2) bad_graph("batch_norm of shape " + text_of(x.shape) + "; x is (batch, ..., channels)");
+    Shape found = {x.shape.back()};
+    for (size_t k : each) {
+        if (c.tensor(k).dtype != x.dtype) bad_graph("the operands of batch_norm have different dtypes");
+        if (c.tensor(k).ranked && !unify(found, c.tensor(k).shape))
+            bad_graph("a parameter of shape " + text_of(c.tensor(k).shape) + " does not fit the channels of x " +
+                      text_of(x.shape));
+    }
+    for (size_t k = each.end()[-1] + 1; k < c.count(); k++)
+        if (c.tensor(k).dtype != DType::b1 || (c.tensor(k).ranked && c.tensor(k).rank() != 0))
+            bad_graph("training has to be a bool without axes");
+    Shape shape = x.shape;
+    shape.back() = found.back();
+    return shape;
+}
+
+Types batch_norm(const Call& c) {
+    Shape shape = normalised(c, 0, {1, 2, 3, 4});
+    c.attrs.real("momentum");
+    Type parameter = {c.tensor(0).dtype, {shape.back()}, true};
+    return {{parameter.dtype, shape, true}, parameter, parameter};
+}
+
+Types batch_norm_grad(const Call& c) {
+    Shape shape = normalised(c, 3, {1, 2, 4, 5, 6});
+    Type parameter = {c.tensor(3).dtype, {shape.back()}, true};
+    if (c.tensor(0).ranked && !unify(shape, c.tensor(0).shape))
+        bad_graph("a gradient does not have the shape of x " + text_of(shape));
+    return {{parameter.dtype, shape, true}, parameter, parameter, parameter, parameter};
+}
+
 // ------------------------------------------------------------------------------------------------ losses
 
 Types softmax_cross_entropy(const Call& c) {
@@ -241,6 +277,8 @@ const OpRule network_rules[] = {
     {"softmax", 1, 1, R"({"axis": -1})", softmax},
     {"log_softmax", 1, 1, R"({"axis": -1})", softmax},
     {"layer_norm", 3, 3, R"({"axis": -1, "epsilon": 1e-05})", layer_norm, true},
+    {"batch_norm", 5, 6, R"({"momentum": 0.99, "epsilon": 0.001})", batch_norm},
+    {"batch_norm_grad", 7, 8, R"({"epsilon": "!"})", batch_norm_grad},
     {"standardize", 1, 1, R"({"axis": "!", "epsilon": "!"})", standardize},
     {"softmax_cross_entropy", 2, 2, "{}", softmax_cross_entropy},
     {"sparse_softmax_cross_entropy", 2, 2, "{}", sparse_softmax_cross_entropy},

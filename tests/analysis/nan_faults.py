@@ -235,6 +235,25 @@ def norm_of_equals() -> Built:
     return fb.layer_norm(x, 1.0, 0.0, epsilon=0.0, name="bad"), {x: [[2.0, 2.0, 2.0]]}  # fault
 
 
+@fault("batch_norm of equal elements with epsilon=0", (0, 1), op="batch_norm", kind="nan")
+def batch_norm_of_equals() -> Built:
+    x, zeros, ones = fb.placeholder((2, 2), name="x"), fb.constant([0.0, 0.0]), fb.constant([1.0, 1.0])
+    return fb.batch_norm(x, zeros, ones, ones, zeros, epsilon=0.0, name="bad"), {x: [[1.0, 2.0], [3.0, 2.0]]}  # fault
+
+
+@fault(
+    "batch_norm with a variance of -1 and epsilon=0.5",
+    (0, 0),
+    op="batch_norm",
+    kind="nan",
+)
+def batch_norm_with_a_negative_variance() -> Built:
+    x, zeros, ones = fb.placeholder((2, 1), name="x"), fb.constant([0.0]), fb.constant([1.0])
+    training = fb.placeholder((), "bool", name="training")
+    bad = fb.batch_norm(x, zeros, -ones, ones, zeros, training, epsilon=0.5, name="bad")  # fault
+    return bad, {x: [[1.0], [2.0]], training: False}
+
+
 @fault("nan in the feed", (1,), kind="nan", op="feed", node="x")
 def nan_in_a_feed() -> Built:
     x = fb.placeholder((2,), name="x")  # fault

@@ -78,6 +78,7 @@ def test_rules_of_several_elements() -> None:
     assert rule("logsumexp", [INF], INF) == "inf from inputs that are not finite"
     assert rule("softmax", []) == "nan made from finite inputs"
     assert rule("softmax", [1.0, 1e308]) == "overflow of softmax: beyond 1.798e+308, the largest float64"
+    assert rule("batch_norm", [3.0, 3.0], epsilon=0) == "batch_norm of equal elements with epsilon=0"
     assert rule("standardize", [3.0, 3.0], epsilon=0) == "standardize of equal elements with epsilon=0"
 
 

@@ -103,7 +103,7 @@ def test_samples_and_their_gradients(api, name):
                     made = op.builder(inputs, **sample.attrs) if op.variadic else op.builder(*inputs, **sample.attrs)
                 except FlowError:  # a size has to be known
                     continue
-                outputs = list(made) if isinstance(made, tuple) else [made]
+                outputs = list(made if isinstance(made, tuple) else made.node.outputs)
                 xs = [each for each in inputs if isinstance(each, fb.Tensor) and each.dtype.kind == "f"]
                 ys = [each for each in outputs if each.dtype.kind == "f"]
                 fetches += outputs
@@ -138,7 +138,8 @@ def _mlp() -> Any:
 def _cnn() -> Any:
     x = fb.placeholder((None, 12, 12, 1), name="x")
     h = fb.max_pool(fb.relu(fb.conv2d(x, fb.Variable(_weights(5, 5, 1, 6))) + fb.Variable(np.zeros(6, F32))), 2)
-    h = fb.avg_pool(fb.tanh(fb.conv2d(h, fb.Variable(_weights(3, 3, 6, 8)), padding="valid")), 2)
+    h = fb.nn.BatchNorm()(fb.conv2d(h, fb.Variable(_weights(3, 3, 6, 8)), padding="valid"))
+    h = fb.avg_pool(fb.tanh(h), 2)
     h = fb.reshape(h, (-1, 32))
     return x, h @ fb.Variable(_weights(32, 5)), np.random.default_rng(1).random((6, 12, 12, 1)).astype(F32), (6,)
 

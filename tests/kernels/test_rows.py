@@ -167,6 +167,7 @@ x, y = (rng.normal(size=(3000, 130)).astype("float32") for _ in range(2))
 labels = rng.integers(0, 130, 3000)
 results = [
     *run_native("softmax", x), *run_native("standardize", x, axis=-1, epsilon=1e-5),
+    *run_native("batch_norm", x, *y[:4]), *run_native("batch_norm_grad", y, *x[:2], x, *y[:3], epsilon=1e-3),
     *run_native("layer_norm", x, y[0], y[1]), *run_native("sparse_softmax_cross_entropy", labels, x),
     *run_native("scatter_add", x, labels, np.zeros((9000, 130), "float32"), axis=0),
     *run_native("argmax", x, axis=1), *run_native("concat", x, y, axis=1),

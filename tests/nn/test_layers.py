@@ -69,6 +69,24 @@ def test_layer_norm(rng) -> None:
     assert names(layer) == ["layernorm/scale", "layernorm/offset"]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(7, 3), (4, 5, 6, 3)])
+def test_batch_norm(rng, shape, dtype) -> None:
+    x = fb.placeholder([None] * (len(shape) - 1) + [3], dtype)
+    layer = fb.nn.BatchNorm(epsilon=1e-2)
+    trained, evaluated = layer(x), layer(x, training=False)
+    session, data = fb.Session(), (rng.standard_normal(shape) * 5 + 2).astype(dtype)
+    scale, offset, mean, variance = (rng.uniform(0.5, 2, 3).astype(dtype) for _ in range(4))
+    session.run([fb.assign(*each) for each in zip(layer.variables, (scale, offset, mean, variance), strict=True)])
+    axes = tuple(range(len(shape) - 1))
+    for y, m, v in ((trained, data.mean(axes), data.var(axes)), (evaluated, mean, variance)):
+        found = session.run(y, {x: data})
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, (data - m) / np.sqrt(v + 1e-2) * scale + offset, rtol=1e-4, atol=1e-5)
+    assert names(layer) == [f"batchnorm/{name}" for name in ("scale", "offset", "moving_mean", "moving_variance")]
+    assert [each.trainable for each in layer.variables] == [True, True, False, False]
+
+
 def test_embedding(rng) -> None:
     layer = fb.nn.Embedding(7, 4, dtype="float64")
     ids = rng.integers(0, 7, (2, 5))
@@ -271,6 +289,11 @@ def test_a_layer_inside_cond_keeps_its_variables_outside(graph) -> None:
         (lambda: fb.nn.Dense(3)(fb.placeholder((2, 3), "int64")), DTypeError, "Dense needs floats"),
         (lambda: fb.nn.Conv2D(3, 3)(fb.placeholder((None, 28, 28))), ShapeError, "Conv2D needs an input of rank 4"),
         (lambda: fb.nn.LayerNorm()(fb.placeholder((None, "n"))), ShapeError, "LayerNorm has to know the last size"),
+        (lambda: fb.nn.BatchNorm()(fb.placeholder((None, "n"))), ShapeError, "BatchNorm has to know the last size"),
+        (lambda: fb.nn.BatchNorm()(fb.placeholder((3,))), ShapeError, "batch_norm of shape (3,)"),
+        (lambda: fb.nn.BatchNorm(1.5)(fb.placeholder((2, 3))), ArgumentError, "momentum is 1.5"),
+        (lambda: fb.nn.BatchNorm(epsilon=-1)(fb.placeholder((2, 3))), ArgumentError, "epsilon is -1"),
+        (lambda: fb.nn.BatchNorm()(fb.placeholder((2, 3)), training=1), ArgumentError, "training is 1"),
         (lambda: fb.nn.Embedding(3, 4)(fb.placeholder((None,))), DTypeError, "Embedding needs integers"),
         (lambda: fb.nn.Dense(0), ArgumentError, "units is 0, it has to be a positive int"),
         (lambda: fb.nn.Dense(2.0), ArgumentError, "units is 2.0"),
@@ -290,6 +313,7 @@ def test_wrong_inputs(make, kind, text) -> None:
 
 
 def test_repr() -> None:
+    assert repr(fb.nn.BatchNorm(0.9)) == "BatchNorm(momentum=0.9, epsilon=0.001)"
     assert repr(fb.nn.Dropout(0.5)) == "Dropout(rate=0.5, seed=None)"
     assert repr(fb.nn.Sequential([fb.relu, fb.nn.LayerNorm()])) == "Sequential(layers=[relu, LayerNorm(epsilon=1e-05)])"
 
@@ -299,7 +323,9 @@ def test_repr() -> None:
 
 def test_gradients_of_all_layers(rng) -> None:
     image, ids = fb.placeholder(("batch", 6, 6, 2), name="image"), fb.placeholder(("batch", 3), "int64", name="ids")
-    vision = fb.nn.Sequential([fb.nn.Conv2D(3, 3, activation=fb.tanh), fb.nn.Dropout(0.2), fb.nn.LayerNorm()])
+    vision = fb.nn.Sequential(
+        [fb.nn.Conv2D(3, 3, activation=fb.tanh), fb.nn.BatchNorm(), fb.nn.Dropout(0.2), fb.nn.LayerNorm()]
+    )
     words = fb.nn.Sequential([fb.nn.Embedding(5, 4), fb.nn.Dense(3, activation=fb.gelu)])
     loss = fb.mean(vision(image)) * fb.sum(fb.square(words(ids)))
     xs = [image, *vision.variables, *words.variables]

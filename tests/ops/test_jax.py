@@ -42,6 +42,19 @@ def attention_of(jax: Any) -> Callable[..., Any]:
     return attention
 
 
+def batch_norm_of(jax: Any) -> Callable[..., Any]:
+    """JAX normalises; what takes the place of the batch's statistics, and when, is written out."""
+
+    def batch_norm(x: Any, mean: Any, variance: Any, scale: Any, offset: Any, training: Any = True, *, epsilon: float):
+        axes = tuple(range(x.ndim - 1))
+        if training and x.size:
+            y = jax.nn.standardize(x, axes, epsilon=epsilon) * scale + offset
+            return y, x.mean(axes), x.var(axes)
+        return (x - mean) * jax.lax.rsqrt(variance + epsilon) * scale + offset, mean, variance
+
+    return batch_norm
+
+
 # The same op under another name, or with other arguments, in JAX.
 OTHER: dict[str, Callable[[Any], Callable[..., Any]]] = {
     "gelu": lambda jax: lambda x: jax.nn.gelu(x, approximate=True),
@@ -60,6 +73,7 @@ OTHER: dict[str, Callable[[Any], Callable[..., Any]]] = {
             jax.nn.standardize(x, axis=axis, epsilon=epsilon) * scale + offset
         )
     ),
+    "batch_norm": batch_norm_of,
     "standardize": lambda jax: None,  # it has a second result
     "place": lambda jax: None,  # another function has that name in NumPy
     "scatter_add": lambda jax: None,  # and this one in jax.lax
