@@ -60,4 +60,4 @@ def path() -> str:
     >>> os.path.basename(path())
     'native'
     """
-    return os.path.dirname(os.path.abspath(__file__ if library is None else library.__file__))
+    return os.path.dirname(os.path.abspath(__file__))

@@ -6,7 +6,6 @@ are views: their strides are worked out here, once, by NumPy. All other steps ca
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -39,7 +38,7 @@ class Engine:
         self.native = library.Plan(
             builder.slots, builder.steps, builder.result_slots, builder.externals, builder.constants,
             [slot for slot in (*plan.fetches, *(slot for _, slot in plan.writes)) if slot is not None],
-            builder.states, builder.late,
+            builder.states,
         )  # fmt: skip
         variables = {slot: variable for variable, slot in plan.writes}
         late = self.native.states
@@ -95,7 +94,6 @@ class _Builder:
         self.native: set[int] = set()  # slots that kernels make, and views
         self.direct: set[int] = set()  # those in memory of their own
         self.states: dict[int, int] = {}  # by slot of a new value that only the commit needs, the slot of the old one
-        self.late: list[int] = []  # the steps that make those
 
     def build(self) -> None:
         """Translate everything."""
@@ -108,38 +106,15 @@ class _Builder:
                     self.constants[slot] = value
         for step in self.plan.steps:
             self._step(step)
-        self._find_updates()
+        old = dict(self.plan.states)
+        fetched = set(self.plan.fetches)
+        self.states = {
+            slot: old[variable] for variable, slot in self.plan.writes if variable in old and slot not in fetched
+        }
         for wanted in dict.fromkeys([*self.plan.fetches, *(slot for _, slot in self.plan.writes)]):
             if wanted is not None and wanted in self.native:
                 self.results.append(wanted)
                 self.result_slots.append(wanted if wanted in self.direct else self._copy(wanted))
-
-    def _find_updates(self) -> None:
-        """The steps that only write variables, and could do so when the run has succeeded: nothing comes after them."""
-        plan = self.plan
-        if not plan.writes:
-            return
-        old = dict(plan.states)
-        new = {slot: old[variable] for variable, slot in plan.writes if variable in old}
-        readers = Counter(slot for step in plan.steps for slot in step.inputs)
-        fetched = set(plan.fetches)
-        idle: set[int] = set()  # steps that do nothing, and those that may be late: what comes after all others
-        for step in reversed(plan.steps):
-            if not all(each in idle for each in step.successors):
-                continue
-            if step.op.name == "group" and step.fn is step.op.kernel:
-                idle.add(step.index)
-            elif isinstance(step.fn, NativeKernel) and all(
-                slot in new and not readers[slot] and slot not in fetched for slot in step.outputs
-            ):
-                idle.add(step.index)
-                self.late.append(step.index)
-        # None of them may read, also not as a view, what is written over, but for the value in its place.
-        root = {slot: at[0] for slot, at in self.strides.items()}
-        inputs = [slot for index in self.late for slot in set(plan.steps[index].inputs) if slot is not None]
-        reads = Counter(root.get(slot, slot) for slot in inputs)
-        self.late = [index for index in self.late if all(reads[new[slot]] == 1 for slot in plan.steps[index].outputs)]
-        self.states = {slot: new[slot] for index in self.late for slot in plan.steps[index].outputs}
 
     def _declare(self, slot: int) -> None:
         spec = self.plan.specs[slot]

@@ -1,6 +1,5 @@
 #include "graph/emit.h"
 
-#include "graph/elementwise.h"
 #include "graph/extra.h"
 #include "graph/views.h"
 #include "runtime/library.h"
@@ -60,11 +59,9 @@ std::string Emitter::inputs_text(const std::vector<Operand>& operands) {
     return text.empty() ? text : text + ")";
 }
 
-void Emitter::add_step(Step step) {
-    last_step[current] = static_cast<int32_t>(outline.steps.size());
-    outline.steps.push_back(std::move(step));
-    outline.after.push_back(first_wait);
-    recipe->nodes.push_back(current);
+void Emitter::add_step(Step step, Called called) {
+    last_step[current] = append(std::move(step), std::move(called), current);
+    outline.after.back() = first_wait;
 }
 
 std::vector<int32_t> Emitter::translate(const Node& node, std::vector<Operand>& operands, std::vector<int32_t>& inputs,
@@ -112,7 +109,7 @@ bool Emitter::kernel(const std::string& name, const Attrs& attrs, std::vector<in
     step.inputs = inputs;
     for (const Spec& each : s.outputs) step.outputs.push_back(add_slot(each, Slot::arena));
     outputs = step.outputs;
-    add_step(std::move(step));
+    add_step(std::move(step), {name, attrs});
     return true;
 }
 

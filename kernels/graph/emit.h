@@ -1,12 +1,11 @@
 // What a plan is put together from: slots, and the steps that fill them.
 #pragma once
 
-#include "graph/elementwise.h"
-#include "graph/lower.h"
+#include "graph/draft.h"
 
 namespace fb::graph {
 
-class Emitter {
+class Emitter : protected Draft {
   protected:
     int32_t add_slot(const Spec& spec, Slot::Kind kind);
     Slot& slot(int32_t number);
@@ -14,7 +13,7 @@ class Emitter {
     int32_t constant(const SharedArray& array);
     int32_t constant(const Number& number, DType dtype);
     static std::string inputs_text(const std::vector<Operand>& operands);
-    void add_step(Step step);
+    void add_step(Step step, Called called = {});
     std::vector<int32_t> translate(const Node& node, std::vector<Operand>& operands, std::vector<int32_t>& inputs,
                                    const std::vector<Type>& types);
     // A step of a kernel; false when there is none for these inputs.
@@ -43,9 +42,6 @@ class Emitter {
     static double memory();
     [[noreturn]] static void too_large(double bytes);
 
-    std::map<int32_t, Piece> pieces;  // the steps that are elementwise
-    std::shared_ptr<Recipe> recipe = std::make_shared<Recipe>();
-    Outline outline;
     int32_t current = -1;             // the node that steps are of
     std::vector<int32_t> first_wait;  // steps that they wait for although no value flows
     std::unordered_map<int32_t, int32_t> last_step;  // by node

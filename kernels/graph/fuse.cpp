@@ -16,16 +16,12 @@ constexpr size_t most_arrays = 48;   // that a group reads
 
 class Fusion {
   public:
-    Fusion(Outline& outline, Recipe& recipe, const std::map<int32_t, Piece>& pieces)
-        : outline(outline), recipe(recipe), pieces(pieces), count(static_cast<int32_t>(outline.steps.size())),
-          maker(outline.slots.size(), -1), readers(count), stages(count), fusible(count) {
-        std::set<int32_t> awaited;
-        for (auto& list : outline.after) awaited.insert(list.begin(), list.end());
-        for (int32_t at = 0; at < count; at++) {
-            for (int32_t slot : outline.steps[at].outputs) maker[slot] = at;
-            // Where there are others to wait for, the place is given.
-            fusible[at] = pieces.count(at) && outline.after[at].empty() && !awaited.count(at);
-        }
+    explicit Fusion(Draft& draft)
+        : draft(draft), outline(draft.outline), pieces(draft.pieces), count(draft.count()), maker(draft.makers()),
+          readers(count), stages(count), fusible(count) {
+        const std::vector<bool> awaited = draft.awaited();
+        for (int32_t at = 0; at < count; at++)  // where there are others to wait for, the place is given
+            fusible[at] = pieces.count(at) && outline.after[at].empty() && !awaited[at];
         for (int32_t at = 0; at < count; at++)
             for (int32_t slot : outline.steps[at].inputs)
                 if (slot >= 0 && maker[slot] >= 0) readers[maker[slot]].push_back(at);
@@ -190,37 +186,26 @@ class Fusion {
         std::priority_queue<int32_t, std::vector<int32_t>, std::greater<int32_t>> ready;
         for (size_t k = 0; k < size; k++)
             if (!waits[k]) ready.push(static_cast<int32_t>(k));
-        std::vector<int32_t> order, moved(size);
+        std::vector<int32_t> order, instead(count, -1);
         while (!ready.empty()) {
             int32_t k = ready.top();
             ready.pop();
-            moved[k] = static_cast<int32_t>(order.size());
-            order.push_back(k);
+            order.push_back(steps[k]);
             for (int32_t other : next[k])
                 if (--waits[other] == 0) ready.push(other);
         }
         if (order.size() != size) throw Error("fusion closed a circle");
-        std::vector<Step> made;
-        std::vector<std::vector<int32_t>> after;
-        std::vector<int32_t> nodes;
-        std::map<int32_t, Choice> choices;
-        for (int32_t k : order) {
-            int32_t old = steps[k];
-            if (auto choice = recipe.choices.find(old); choice != recipe.choices.end())
-                choices.emplace(static_cast<int32_t>(made.size()), std::move(choice->second));
-            made.push_back(std::move(outline.steps[old]));
-            after.push_back(std::move(outline.after[old]));
-            for (int32_t& other : after.back()) other = moved[place[other]];
-            nodes.push_back(recipe.nodes[old]);
+        for (int32_t at = 0; at < count; at++)
+            if (group_of[at] >= 0) instead[at] = last[group_of[at]];
+        for (int32_t at : last) {
+            draft.calls[at] = {};
+            draft.pieces.erase(at);
         }
-        outline.steps = std::move(made);
-        outline.after = std::move(after);
-        recipe.nodes = std::move(nodes);
-        recipe.choices = std::move(choices);
+        draft.arrange(order, instead);
     }
 
+    Draft& draft;
     Outline& outline;
-    Recipe& recipe;
     const std::map<int32_t, Piece>& pieces;
     int32_t count;
     std::vector<int32_t> maker;
@@ -232,8 +217,8 @@ class Fusion {
 
 }  // namespace
 
-void fuse(Outline& outline, Recipe& recipe, const std::map<int32_t, Piece>& pieces) {
-    if (pieces.size() > 1) Fusion(outline, recipe, pieces).run();
+void fuse(Draft& draft) {
+    if (draft.pieces.size() > 1) Fusion(draft).run();
 }
 
 }  // namespace fb::graph

@@ -2,12 +2,10 @@
 // flowbook/compile/fuse.py, which says how groups are found.
 #pragma once
 
-#include "graph/elementwise.h"
-#include "graph/lower.h"
+#include "graph/draft.h"
 
 namespace fb::graph {
 
-// `pieces`: the steps that may be fused.
-void fuse(Outline& outline, Recipe& recipe, const std::map<int32_t, Piece>& pieces);
+void fuse(Draft& draft);
 
 }  // namespace fb::graph

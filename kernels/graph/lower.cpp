@@ -1,9 +1,11 @@
+#include "graph/cse.h"
 #include "graph/emit.h"
+#include "graph/fold.h"
 #include "graph/fuse.h"
-
+#include "graph/products.h"
+#include "graph/updates.h"
 
 #include <algorithm>
-
 
 namespace fb::graph {
 
@@ -34,14 +36,20 @@ class Lowering : Emitter {
                 bad_graph(graph.label(node) + ": " + error.what());
             }
         }
+        fold(*this);
+        const std::vector<int32_t> same = merge_equal(*this);
         for (Ref each : fetches) {
             bool empty = each.index < 0 || graph.nodes[each.node].types.empty();
-            recipe->fetches.push_back(empty ? -1 : result(value_of(each, each.node)));
+            recipe->fetches.push_back(empty ? -1 : result(same[value_of(each, each.node)]));
         }
         for (auto& [variable, versions] : history)
             if (versions.back().writer >= 0 && graph.nodes[variable].variable())
-                recipe->writes.emplace_back(variable, result(versions.back().slot));
-        fuse(outline, *recipe, pieces);
+                recipe->writes.emplace_back(variable, result(same[versions.back().slot]));
+        add_products(*this);
+        pack_operands(*this);
+        fuse(*this);
+        leave_updates(*this);
+        drop_constants();
         check_memory(0);
         recipe->plan = std::make_unique<Plan>(std::move(outline));
         check_memory(recipe->plan->arena_bytes);
@@ -145,7 +153,9 @@ class Lowering : Emitter {
         } catch (const GraphError& error) {
             throw GraphError(error.trouble, error.what() + inputs_text(operands));
         }
+        const int32_t first = count();
         std::vector<int32_t> outputs = translate(node, operands, inputs, types);
+        for (int32_t at = first; node.rule->writes && at < count(); at++) calls[at] = {};  // a write is no other one
         for (size_t k = 0; k < outputs.size(); k++) values.emplace(key({number, static_cast<int32_t>(k)}), outputs[k]);
         if (node.rule->writes) write(number, node.inputs[0].node, inputs[0], outputs[0]);
     }
@@ -253,6 +263,7 @@ class Lowering : Emitter {
             wanted += static_cast<double>((recipe->plan ? recipe->plan->slots : outline.slots)[each.slot].spec.bytes());
         if (wanted > memory()) too_large(wanted);
     }
+
     const Graph& graph;
     const std::vector<Ref>& fetches;
     std::unordered_map<int64_t, int32_t> values, fed;

@@ -29,6 +29,7 @@ struct Recipe {
     std::vector<std::pair<int32_t, int32_t>> states;         // slot and variable
     std::vector<Draw> draws;
     std::vector<std::pair<int32_t, int32_t>> writes;  // variable, and which of the plan's results is its new value
+    std::vector<int32_t> updates;                     // by state of the plan: which of `states` has the old value
     std::vector<int32_t> fetches;                     // which of the plan's results; -1 for a node without outputs
     std::map<int32_t, Choice> choices;                // by step of the plan
     std::vector<int32_t> nodes;                       // of the plan's steps; -1 for a copy

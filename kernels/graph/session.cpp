@@ -103,13 +103,15 @@ class Session::BodyHost final : public Host {
                 node = graph.nodes[node].forward;
             path = path_of(graph, node, around);
         }
-        const Recipe& inner = *choice.recipe[side];
-        auto results = session.perform(inner, *body, feeds, path, run);
+        Ended inner(*choice.recipe[side]);
+        session.perform(inner, *body, feeds, path, run);
         size_t output = 0;
-        for (int32_t each : inner.fetches)
-            if (each >= 0) pointers[choice.outputs.at(output++)] = results.at(static_cast<size_t>(each))->data;
-        held.insert(held.end(), results.begin(), results.end());
+        for (int32_t each : inner.recipe.fetches)
+            if (each >= 0) pointers[choice.outputs.at(output++)] = inner.results.at(static_cast<size_t>(each))->data;
+        held.insert(held.end(), inner.results.begin(), inner.results.end());
     }
+
+    std::vector<SharedArray> held;  // what the bodies gave
 
   private:
     Session& session;
@@ -117,11 +119,10 @@ class Session::BodyHost final : public Host {
     const Graph& graph;
     const Path& around;
     Run& run;
-    std::vector<std::shared_ptr<Array>> held;
 };
 
-std::vector<std::shared_ptr<Array>> Session::execute(const Recipe& recipe, const std::vector<Feed>& feeds, Run& run) {
-    std::vector<SharedArray> held;
+void Session::execute(Ended& ended, const std::vector<Feed>& feeds, Run& run) {
+    std::vector<SharedArray>& held = ended.held;
     std::vector<const void*> given;
     for (const Feed& feed : feeds) {
         auto address = reinterpret_cast<uintptr_t>(feed.data);
@@ -138,65 +139,57 @@ std::vector<std::shared_ptr<Array>> Session::execute(const Recipe& recipe, const
             given.push_back(feed.data);
         }
     }
-    return perform(recipe, *graph, given, {}, run);
+    perform(ended, *graph, given, {}, run);
 }
 
-std::vector<std::shared_ptr<Array>> Session::perform(const Recipe& recipe, const Graph& of,
-                                                     const std::vector<const void*>& feeds, const Path& around,
-                                                     Run& run) {
+void Session::perform(Ended& ended, const Graph& of, const std::vector<const void*>& feeds, const Path& around,
+                      Run& run) {
+    const Recipe& recipe = ended.recipe;
     const Plan& plan = *recipe.plan;
-    std::vector<void*> pointers(plan.slots.size());
-    std::vector<SharedArray> held;
-    auto put = [&](int32_t slot, SharedArray array) {
-        pointers[slot] = const_cast<void*>(array->data);
-        held.push_back(std::move(array));
-    };
+    std::vector<void*>& pointers = ended.pointers;
     for (auto& each : recipe.constants) pointers[each.first] = const_cast<void*>(each.second->data);
     for (size_t k = 0; k < feeds.size(); k++) pointers[recipe.feeds[k]] = const_cast<void*>(feeds[k]);
-    std::vector<std::pair<int32_t, int32_t>> missing;
-    {
-        std::lock_guard hold(values_lock);  // all of one moment
-        for (auto& [slot, variable] : recipe.states) {
-            auto found = values.find(variable);
-            if (found == values.end()) missing.emplace_back(slot, variable);
-            else put(slot, found->second);
-        }
+    std::vector<int32_t> wanted;
+    for (auto& each : recipe.states) wanted.push_back(each.second);
+    ended.states = store.get(wanted);
+    for (size_t k = 0; k < wanted.size(); k++) {
+        SharedArray& value = ended.states[k];
+        if (!value) value = run.initial[wanted[k]] = initial_value(wanted[k], run.depth + 1);
+        pointers[recipe.states[k].first] = const_cast<void*>(value->data);
     }
-    for (auto& [slot, variable] : missing) put(slot, run.initial[variable] = initial_value(variable, run.depth + 1));
     for (const Draw& each : recipe.draws) {
         std::shared_lock hold(graph->mutex);
-        put(each.slot, draw(of, each.node, plan.slots[each.slot].spec, run.number, around));
+        ended.held.push_back(draw(of, each.node, plan.slots[each.slot].spec, run.number, around));
+        pointers[each.slot] = const_cast<void*>(ended.held.back()->data);
     }
-    std::vector<std::shared_ptr<Array>> results;
     for (int32_t slot : plan.results) {
-        results.push_back(std::make_shared<Array>(plan.slots[slot].spec));
-        pointers[slot] = results.back()->data;
+        ended.results.push_back(std::make_shared<Array>(plan.slots[slot].spec));
+        pointers[slot] = ended.results.back()->data;
     }
     BodyHost host(*this, recipe, of, around, run);
     RunOptions options;
     options.threads = threads;
     options.host = recipe.choices.empty() ? nullptr : &host;
+    ended.arena.emplace(plan.arena_bytes);
     try {
-        fb::execute(plan, pointers.data(), options);
+        fb::execute(plan, pointers.data(), options, *ended.arena);
     } catch (const StepError& error) {
         int32_t node = recipe.nodes.at(static_cast<size_t>(error.step));
         std::shared_lock hold(graph->mutex);
         throw Error((node < 0 ? std::string("a copy") : of.label(node)) + ": " + error.what());
     }
-    return results;
+    ended.held.insert(ended.held.end(), host.held.begin(), host.held.end());
 }
 
 std::vector<std::shared_ptr<Array>> Session::run(const std::vector<Ref>& fetches, const std::vector<Feed>& feeds) {
     std::shared_ptr<const Recipe> what = recipe(fetches, feeds);
     std::unique_lock<std::mutex> exclusive(writing, std::defer_lock);
-    if (!what->writes.empty()) exclusive.lock();
-    Run run{0, {}, 0};
-    {
-        std::lock_guard hold(values_lock);
-        run.number = ++runs;
-    }
+    if (!what->writes.empty() || !what->updates.empty()) exclusive.lock();
+    Run run{++runs, {}, 0};
+    Ended ended(*what);
+    execute(ended, feeds, run);
     Values writes;
-    std::vector<std::shared_ptr<Array>> results = execute(*what, feeds, run), fetched;
+    std::vector<std::shared_ptr<Array>> fetched, &results = ended.results;
     std::vector<bool> taken(results.size());
     for (auto& [variable, result] : what->writes) {
         writes[variable] = taken[result] ? copy_of(results[result]->spec, results[result]->data) : results[result];
@@ -210,7 +203,9 @@ std::vector<std::shared_ptr<Array>> Session::run(const std::vector<Ref>& fetches
         fetched.push_back(taken[result] ? copy_of(results[result]->spec, results[result]->data) : results[result]);
         taken[result] = true;
     }
-    commit(std::move(writes), run.initial);
+    RunOptions options;
+    options.threads = threads;
+    store.commit(std::move(writes), run.initial, &ended, options);
     return fetched;
 }
 
@@ -228,8 +223,9 @@ SharedArray Session::initial_value(int32_t variable, int depth) {
     // With run number 0: a first value depends on the seed and the name only.
     std::shared_ptr<const Recipe> what = recipe({{source.node, source.index}}, {});
     Run run{0, {}, depth};
-    auto results = execute(*what, {}, run);
-    auto& made = results.at(static_cast<size_t>(what->fetches.at(0)));
+    Ended ended(*what);
+    execute(ended, {}, run);
+    auto& made = ended.results.at(static_cast<size_t>(what->fetches.at(0)));
     std::shared_lock hold(graph->mutex);
     const Type& type = graph->nodes[variable].types[0];
     if (made->spec.dtype != type.dtype || type_of(made->spec).shape != type.shape)
@@ -237,24 +233,8 @@ SharedArray Session::initial_value(int32_t variable, int depth) {
     return made;
 }
 
-void Session::commit(Values writes, const Values& initial) {
-    std::lock_guard hold(values_lock);
-    Values next = values;  // so that running out of memory changes nothing
-    for (auto& each : initial) next.insert(each);
-    for (auto& each : writes) next[each.first] = std::move(each.second);
-    values.swap(next);
-}
-
-SharedArray Session::stored(int32_t variable) {
-    std::lock_guard hold(values_lock);
-    auto found = values.find(variable);
-    return found == values.end() ? nullptr : found->second;
-}
-
 SharedArray Session::get(int32_t variable) {
-    if (SharedArray found = stored(variable)) return found;
-    commit({}, {{variable, initial_value(variable, 0)}});
-    return stored(variable);
+    return snapshot({variable})[0];
 }
 
 void Session::set(int32_t variable, const Spec& spec, const void* data) {
@@ -271,7 +251,7 @@ void Session::set(int32_t variable, const Spec& spec, const void* data) {
             flag = flag != 0;
         }
     std::lock_guard exclusive(writing);
-    commit({{variable, made}}, {});
+    store.commit({{variable, made}}, {});
 }
 
 std::vector<int32_t> Session::variables() const {
@@ -284,14 +264,13 @@ std::vector<int32_t> Session::variables() const {
 }
 
 std::vector<SharedArray> Session::snapshot(const std::vector<int32_t>& wanted) {
+    std::vector<SharedArray> found = store.get(wanted);
     Values initial;
-    for (int32_t each : wanted)
-        if (!stored(each)) initial[each] = initial_value(each, 0);
-    commit({}, initial);
-    std::lock_guard hold(values_lock);
-    std::vector<SharedArray> found;
-    for (int32_t each : wanted) found.push_back(values.at(each));
-    return found;
+    for (size_t k = 0; k < wanted.size(); k++)
+        if (!found[k]) initial[wanted[k]] = initial_value(wanted[k], 0);
+    if (initial.empty()) return found;
+    store.commit({}, initial);
+    return store.get(wanted);
 }
 
 void Session::save(const std::string& path) {
@@ -337,7 +316,7 @@ void Session::restore(const std::string& path, bool strict) {
     if (strict && used != file.arrays.size())
         throw GraphError(Trouble::file, path + " has variables that the graph lacks");
     std::lock_guard exclusive(writing);
-    commit(std::move(writes), {});
+    store.commit(std::move(writes), {});
 }
 
 }  // namespace fb::graph

@@ -1,10 +1,10 @@
 // Runs parts of a graph and keeps its variables' values from run to run, as flowbook/runtime/session.py does.
 #pragma once
 
-#include "graph/lower.h"
 #include "graph/random.h"
+#include "graph/store.h"
 
-#include <mutex>
+#include <atomic>
 
 namespace fb::graph {
 
@@ -34,8 +34,6 @@ class Session {
     const std::shared_ptr<const Graph> graph;
 
   private:
-    using Values = std::map<int32_t, SharedArray>;
-    std::shared_ptr<const Recipe> recipe(const std::vector<Ref>& fetches, const std::vector<Feed>& feeds);
     // One run, the bodies in it included.
     struct Run {
         uint64_t number;
@@ -43,23 +41,21 @@ class Session {
         int depth;       // how many variables are being initialised
     };
     class BodyHost;
-    // Run a recipe; give the plan's results.
-    std::vector<std::shared_ptr<Array>> execute(const Recipe& recipe, const std::vector<Feed>& feeds, Run& run);
-    std::vector<std::shared_ptr<Array>> perform(const Recipe& recipe, const Graph& of,
-                                                const std::vector<const void*>& feeds,
-                                                const Path& around, Run& run);
+    std::shared_ptr<const Recipe> recipe(const std::vector<Ref>& fetches, const std::vector<Feed>& feeds);
+    // Run a recipe, but for its updates.
+    void execute(Ended& ended, const std::vector<Feed>& feeds, Run& run);
+    void perform(Ended& ended, const Graph& of, const std::vector<const void*>& feeds, const Path& around, Run& run);
     SharedArray initial_value(int32_t variable, int depth);
-    void commit(Values writes, const Values& initial);
     std::vector<int32_t> variables() const;
     // The values of these, all of one moment.
     std::vector<SharedArray> snapshot(const std::vector<int32_t>& variables);
-    SharedArray stored(int32_t variable);
 
     int threads;
-    std::mutex plans_lock, values_lock, writing;  // writing: held for the length of a run that writes
+    Store store;
+    std::mutex writing;  // held for the length of a run that writes
+    std::mutex plans_lock;
     std::map<std::vector<int64_t>, std::shared_ptr<const Recipe>> plans;
-    Values values;
-    uint64_t runs = 0;
+    std::atomic<uint64_t> runs{0};
 };
 
 }  // namespace fb::graph

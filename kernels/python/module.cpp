@@ -38,7 +38,8 @@ PyObject* events(PyObject*, PyObject* first) {
         if (PyErr_Occurred()) return nullptr;
         uint64_t count = Events::get().count();
         auto found = Events::get().read(from);
-        return Py_BuildValue("(Ky#)", static_cast<unsigned long long>(count), reinterpret_cast<const char*>(found.data()),
+        auto bytes = found.empty() ? "" : reinterpret_cast<const char*>(found.data());  // a null pointer would be None
+        return Py_BuildValue("(Ky#)", static_cast<unsigned long long>(count), bytes,
                              static_cast<Py_ssize_t>(found.size() * sizeof(Event)));
     }, nullptr);
 }

@@ -3,11 +3,11 @@
 #include "python/kernel.h"
 #include "python/updates.h"
 #include "runtime/library.h"
+#include "runtime/updates.h"
 
 #include <algorithm>
 #include <chrono>
 #include <unordered_map>
-#include <unordered_set>
 
 namespace fb::py {
 
@@ -77,9 +77,8 @@ class Builder {
         for (int32_t slot : outline.results) at(slot).kind = Slot::result;
     }
 
-    // The new values of variables, by slot, and the slots of the old ones; and the steps that may make them when all
-    // others are done.
-    void add_states(PyObject* described, PyObject* steps) {
+    // The new values of variables that only the commit needs, by slot, and the slots of the old ones.
+    void add_states(PyObject* described) {
         PyObject *key, *value;
         Py_ssize_t place = 0;
         while (PyDict_Next(described, &place, &key, &value)) {
@@ -88,7 +87,6 @@ class Builder {
             at(static_cast<int32_t>(made)), at(static_cast<int32_t>(old));
             states[static_cast<int32_t>(made)] = static_cast<int32_t>(old);
         }
-        for (int32_t each : as_slots(steps)) late.insert(each);
     }
 
     // (what, inputs, outputs, after): what is a Kernel, True for a view, None for a step of the host.
@@ -100,10 +98,10 @@ class Builder {
         step.outputs = as_slots(outputs);
         for (int32_t slot : step.inputs)
             if (slot != -1) at(slot);
+        for (int32_t slot : step.outputs) at(slot);
         step.passive = what == Py_True;
         auto waits = as_slots(after);
         for (auto& each : waits) each = places.at(each);
-        waits.erase(std::remove(waits.begin(), waits.end(), -1), waits.end());
         if (KernelObject* kernel = as_kernel(what)) {
             Signature s;
             for (int32_t slot : step.inputs) {
@@ -122,52 +120,24 @@ class Builder {
             }
             if (!step.kernel) throw Error(std::string("no native kernel ") + PyUnicode_AsUTF8(kernel->name));
         }
-        const auto number = static_cast<int32_t>(places.size());
-        if (late.count(number) && updates_in_place(step)) {
-            for (int32_t slot : step.outputs) {
-                at(slot).kind = Slot::update;
-                outline.states.emplace_back(slot, states.at(slot));
-                auto& results = outline.results;
-                results.erase(std::remove(results.begin(), results.end(), slot), results.end());
-            }
-            outline.updates.push_back(std::move(step));
-            update_origin.push_back(number);
-            places.push_back(-1);  // what waits for it does nothing
-            return;
-        }
         outline.steps.push_back(std::move(step));
         outline.after.push_back(std::move(waits));
-        origin.resize(outline.steps.size(), number);
+        origin.resize(outline.steps.size(), static_cast<int32_t>(places.size()));
         places.push_back(static_cast<int32_t>(outline.steps.size()) - 1);
     }
 
-    void finish() { origin.insert(origin.end(), update_origin.begin(), update_origin.end()); }
+    void finish() {
+        std::vector<int32_t> moved;
+        for (int32_t place : leave_updates(outline, states)) moved.push_back(origin[place]);
+        origin = std::move(moved);
+    }
 
     Outline outline;
     std::vector<int32_t> places;  // where each of Python's steps is now
     std::vector<int32_t> origin;  // and the other way round
 
   private:
-    // Whether it may be left for the end of the run, and write each of its outputs where the old value lies.
-    bool updates_in_place(const Step& step) const {
-        if (!step.kernel || !step.kernel->sure) return false;
-        if (step.inputs.size() > few_operands || step.outputs.size() > few_operands) return false;
-        for (size_t k = 0; k < step.outputs.size(); k++) {
-            auto found = states.find(step.outputs[k]);
-            if (found == states.end()) return false;
-            const auto& in = step.inputs;
-            const auto place = std::find(in.begin(), in.end(), found->second);
-            if (std::count(in.begin(), in.end(), found->second) != 1 || !step.kernel->may_lie(k, place - in.begin()))
-                return false;
-            const Slot &made = outline.slots[found->first], &old = outline.slots[found->second];
-            if (old.kind != Slot::foreign || !old.known || !same_layout(made.spec, old.spec)) return false;
-        }
-        return true;
-    }
-
     std::unordered_map<int32_t, int32_t> states;
-    std::unordered_set<int32_t> late;
-    std::vector<int32_t> update_origin;
 
     Slot& at(int32_t slot) {
         if (slot < 0 || slot >= static_cast<int32_t>(outline.slots.size())) throw Error("there is no such slot");
@@ -203,16 +173,15 @@ class Builder {
 
 PyObject* plan_new(PyTypeObject* type, PyObject* args, PyObject* kwargs) {
     return guarded([&]() -> PyObject* {
-        static const char* names[] = {"slots", "steps", "results", "externals", "constants", "kept", "states", "late",
-                                      nullptr};
-        PyObject *slots, *steps, *results, *externals, *constants, *kept = nullptr, *states = nullptr, *late = nullptr;
-        if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO!|OO!O", const_cast<char**>(names), &slots, &steps, &results,
-                                         &externals, &PyDict_Type, &constants, &kept, &PyDict_Type, &states, &late))
+        static const char* names[] = {"slots", "steps", "results", "externals", "constants", "kept", "states", nullptr};
+        PyObject *slots, *steps, *results, *externals, *constants, *kept = nullptr, *states = nullptr;
+        if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OOOOO!|OO!", const_cast<char**>(names), &slots, &steps, &results,
+                                         &externals, &PyDict_Type, &constants, &kept, &PyDict_Type, &states))
             return nullptr;
         Builder builder;
         builder.add_slots(slots);
         builder.add_results(results);
-        if (states && late) builder.add_states(states, late);
+        if (states) builder.add_states(states);
         auto native = std::make_unique<NativePlan>();
         Ref list = checked(PySequence_Fast(steps, "steps is a sequence"));
         for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(list.get()); k++)
@@ -545,9 +514,9 @@ PyTypeObject make_type() {
     PyTypeObject type = {PyVarObject_HEAD_INIT(nullptr, 0)};
     type.tp_name = "flowbook.native._native.Plan";
     type.tp_doc =
-        "Plan(slots, steps, results, externals, constants, kept=, states={}, late=()): a plan for the native executor. "
-        "`kept`: slots that are asked for after a run. `states`: by slot of a variable's new value, the slot of the old one; "
-        "`late`: the steps that may make these after all others.";
+        "Plan(slots, steps, results, externals, constants, kept=, states={}): a plan for the native executor. `kept`: slots "
+        "that are asked for after a run. `states`: by slot of a variable's new value that nobody asks for, the slot of the "
+        "old one.";
     type.tp_basicsize = sizeof(PlanObject);
     type.tp_flags = Py_TPFLAGS_DEFAULT;
     type.tp_new = plan_new;

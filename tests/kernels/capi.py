@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+import flowbook.native
+
 NAMES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64"]
 OK, BAD_ARGUMENT, BAD_FILE, BAD_GRAPH, RUN_FAILED, NO_MEMORY, UNSUPPORTED, INTERNAL = range(8)
 NONE = -1
@@ -56,6 +58,11 @@ def load(folder: str) -> ctypes.CDLL:
         getattr(library, name).argtypes = (c_void_p,)
         getattr(library, name).restype = None
     return library
+
+
+def folder() -> str:
+    """Where the library is that Python has loaded: one with sanitizers, it may be."""
+    return os.path.dirname(flowbook.native.library.__file__)
 
 
 def text(value: str | None) -> bytes | None:

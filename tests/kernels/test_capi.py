@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import flowbook as fb
-import flowbook.native
 from flowbook.errors import FlowError
 from flowbook.graph import container
 from flowbook.graph.opdef import REGISTRY
@@ -25,7 +24,7 @@ ROUGH = {"sigmoid_cross_entropy"}  # Python has no native kernel for it
 
 @pytest.fixture(scope="module")
 def api() -> capi.Api:
-    return capi.Api(flowbook.native.path())
+    return capi.Api(capi.folder())
 
 
 class Twin:
