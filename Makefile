@@ -120,8 +120,9 @@ $(VENV)/.project: pyproject.toml $(shell find extension/labextension) $(VENV)/.l
 # Beside its sources, where an editable install finds it. Without a compiler flowbook runs on NumPy; a compiler that
 # fails is an error.
 NATIVE = $(BUILD)/native
+COMPILERS = $(if $(filter default,$(origin CXX)),c++ g++ clang++,$(firstword $(CXX)))
 native $(VENV)/.native: $(shell find kernels -type f) $(VENV)/.locked
-	@if command -v $(firstword $(CXX)) >/dev/null; then \
+	@if $(foreach each,$(COMPILERS),command -v $(each) >/dev/null ||) false; then \
 		mkdir -p $(BUILD) && $(VENV)/bin/cmake -S kernels -B $(NATIVE) -G Ninja -DCMAKE_MAKE_PROGRAM=$(CURDIR)/$(VENV)/bin/ninja \
 			-DPython_EXECUTABLE=$(CURDIR)/$(PY) -DCMAKE_LIBRARY_OUTPUT_DIRECTORY=$(CURDIR)/flowbook/native >$(NATIVE).log && \
 		$(VENV)/bin/cmake --build $(NATIVE) >>$(NATIVE).log || { cat $(NATIVE).log; exit 1; }; \

@@ -25,7 +25,7 @@ _COMPUTED = (_BOOL, *_NUMERIC)
 # The order of Op in kernels/cpu/functions.h.
 _ORDER = (
     "cast add subtract multiply divide floor_divide remainder power minimum maximum negative abs sign sqrt sin cos "
-    "exp log tanh sigmoid gelu equal not_equal less less_equal isnan isfinite logical_not where "
+    "exp log log1p tanh sigmoid gelu equal not_equal less less_equal isnan isfinite logical_not where "
     "reduce_sum reduce_prod reduce_max reduce_min reduce_mean"
 )
 _OPCODES = {name: number for number, name in enumerate(_ORDER.split())}
@@ -234,6 +234,21 @@ def _comparison(p: Program, op: str, operands: Sequence[Operand], attrs: Mapping
     return p.add(_OPCODES[op], dtype, _BOOL, spec.shape, x, y)
 
 
+def _sigmoid_cross_entropy(
+    p: Program, op: str, operands: Sequence[Operand], attrs: Mapping[str, Any], spec: TensorSpec
+) -> Value:
+    """log1p(exp(-|x|)) + (max(x, 0) - t x), in the order of the reference kernel."""
+    dtype = _NUMBERS[spec.dtype]
+    t, x = [p.read(each, dtype) for each in operands]
+
+    def step(name: str, *at: tuple[int, int]) -> tuple[int, int]:
+        return p.add(_OPCODES[name], dtype, dtype, spec.shape, *at).at
+
+    overlap = step("log1p", step("exp", step("negative", step("abs", x))))
+    rest = step("subtract", step("maximum", x, p.read(0, dtype)), step("multiply", t, x))
+    return p.add(_OPCODES["add"], dtype, dtype, spec.shape, overlap, rest)
+
+
 _LOGIC = {"logical_and": "multiply", "logical_or": "add", "logical_xor": "not_equal", "logical_not": "logical_not"}
 
 
@@ -306,6 +321,7 @@ _EMITTERS: dict[str, _Emitter] = {
     "relu": _relu,
     "clip": _clip,
     "where": _where,
+    "sigmoid_cross_entropy": _sigmoid_cross_entropy,
     **dict.fromkeys(_COMPARISONS, _comparison),
     **dict.fromkeys(_LOGIC, _logic),
     **dict.fromkeys(("isnan", "isfinite"), _odd),
@@ -385,7 +401,7 @@ _RULES: dict[str, Callable[[_Inputs, Mapping[str, Any], DType], bool]] = {
     **dict.fromkeys(("add", "multiply", "minimum", "maximum", "clip"), _computes),
     **dict.fromkeys(("subtract", "floor_divide", "remainder", "negative", "abs", "sign", "square"), _computes_numbers),
     "relu": _computes_numbers,
-    **dict.fromkeys(("divide", *_FLOATS), _computes_floats),
+    **dict.fromkeys(("divide", "sigmoid_cross_entropy", *_FLOATS), _computes_floats),
     "power": _powers,
     "where": _chooses,
     **dict.fromkeys(_COMPARISONS, _compares),

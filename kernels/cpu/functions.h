@@ -13,7 +13,7 @@ namespace fb::cpu {
 // flowbook/native/program.py has the same numbers.
 enum class Op : int {
     cast, add, subtract, multiply, divide, floor_divide, remainder, power, minimum, maximum,
-    negative, absolute, sign, sqrt, sin, cos, exp, log, tanh, sigmoid, gelu,
+    negative, absolute, sign, sqrt, sin, cos, exp, log, log1p, tanh, sigmoid, gelu,
     equal, not_equal, less, less_equal, isnan, isfinite, logical_not, where,
     reduce_sum, reduce_prod, reduce_max, reduce_min, reduce_mean,
 };
@@ -112,7 +112,7 @@ void binary_each(void* d, const void* a, const void* b, const void*, int64_t n) 
     auto to = static_cast<R*>(d);
     auto x = static_cast<const T*>(a), y = static_cast<const T*>(b);
     T u = one_a ? *x : T{}, v = one_b ? *y : T{};
-#pragma GCC ivdep
+    FB_INDEPENDENT
     for (int64_t i = 0; i < n; i++) to[i] = F::of(one_a ? u : x[i], one_b ? v : y[i]);
 }
 
@@ -128,7 +128,7 @@ template <class T, class R, class F> Function each_variant(int scalars) {
 template <class T, class R, class F> void unary_each(void* d, const void* a, const void*, const void*, int64_t n) {
     auto to = static_cast<R*>(d);
     auto x = static_cast<const T*>(a);
-#pragma GCC ivdep
+    FB_INDEPENDENT
     for (int64_t i = 0; i < n; i++) to[i] = F::of(x[i]);
 }
 

@@ -48,7 +48,7 @@ template <class T, bool one_b, bool one_c> void choose(void* d, const void* a, c
     auto condition = static_cast<const uint8_t*>(a);
     auto x = static_cast<const T*>(b), y = static_cast<const T*>(c);
     T u = one_b ? *x : T{}, v = one_c ? *y : T{};
-#pragma GCC ivdep
+    FB_INDEPENDENT
     for (int64_t i = 0; i < n; i++) {
         T p = one_b ? u : x[i], q = one_c ? v : y[i];
         to[i] = condition[i] ? p : q;
@@ -93,7 +93,7 @@ template <class From, class To> To convert(From x) {
 template <class From, class To> void cast(void* d, const void* a, const void*, const void*, int64_t n) {
     auto to = static_cast<To*>(d);
     auto x = static_cast<const From*>(a);
-#pragma GCC ivdep
+    FB_INDEPENDENT
     for (int64_t i = 0; i < n; i++) to[i] = convert<From, To>(x[i]);
 }
 

@@ -1,5 +1,6 @@
 // The elementary functions on float and double.
 #include "cpu/functions.h"
+#include "cpu/math_angle.h"
 #include "cpu/math_binary.h"
 
 namespace fb::cpu {
@@ -12,6 +13,7 @@ namespace {
     };
 FB_FUNCTION(Exp, math::exp(x))
 FB_FUNCTION(Log, math::log(x))
+FB_FUNCTION(LogOnePlus, math::log1p(x))
 FB_FUNCTION(Tanh, math::tanh(x))
 FB_FUNCTION(Sigmoid, math::sigmoid(x))
 FB_FUNCTION(Gelu, math::gelu(x))
@@ -41,6 +43,7 @@ template <class T> Function function(Op op) {
         case Op::cos: return unary<T, Cos<T>>;
         case Op::exp: return unary<T, Exp<T>>;
         case Op::log: return unary<T, Log<T>>;
+        case Op::log1p: return unary<T, LogOnePlus<T>>;
         case Op::tanh: return unary<T, Tanh<T>>;
         case Op::sigmoid: return unary<T, Sigmoid<T>>;
         case Op::gelu: return unary<T, Gelu<T>>;
@@ -72,6 +75,7 @@ double function_cost(Op op, DType t) {
         case Op::sin: case Op::cos: return single ? 0.4 : 1.5;
         case Op::sqrt: return 4 * one;
         case Op::exp: case Op::log: return single ? 0.35 : 1.2;
+        case Op::log1p: return single ? 0.45 : 1.6;
         case Op::tanh: return single ? 0.4 : 1.8;
         case Op::sigmoid: return single ? 0.6 : 2;
         case Op::gelu: return single ? 0.9 : 2.5;

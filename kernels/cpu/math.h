@@ -71,8 +71,9 @@ inline D with_sign(D x, D sign) { return (D)((L)x | ((L)sign & splat<int64_t>(IN
 inline F nearest(F x) { return (x + splat(12582912.0f)) - splat(12582912.0f); }
 inline D nearest(D x) { return (x + splat(6755399441055744.0)) - splat(6755399441055744.0); }
 
-// Whether a mask holds everywhere.
-inline bool every(I mask) {
+// Whether a mask, of integers of any size, holds everywhere.
+template <class M> inline bool every(M condition) {
+    const I mask = (I)condition;
 #if defined(__AVX512F__)
     return _mm512_movepi32_mask((__m512i)mask) == 0xffff;
 #elif defined(__AVX__)
@@ -83,7 +84,6 @@ inline bool every(I mask) {
     return all != 0;
 #endif
 }
-inline bool every(L mask) { return every((I)mask); }
 
 // The whole numbers that n is, as integers.
 inline I whole(F n) { return __builtin_convertvector(n, I); }
@@ -170,15 +170,15 @@ template <class V> inline V exp(V x) {
 // ------------------------------------------------------------------------------------------------ log
 
 // log(2^k (1 + f)) with 1 + f from sqrt(1/2) to sqrt(2). float: f - f^2/2 + f^3 P(f), error < 1 eps.
+constexpr float log_float[] = {0.3333333134651184f,  -0.25000837445259094f, 0.2000129222869873f,  -0.16622765362262726f,
+                               0.14199696481227875f, -0.13164189457893372f, 0.12779106199741364f, -0.0764608234167099f};
 inline F log(F x) {
-    constexpr float p[] = {0.3333333134651184f,  -0.25000837445259094f, 0.2000129222869873f,  -0.16622765362262726f,
-                           0.14199696481227875f, -0.13164189457893372f, 0.12779106199741364f, -0.0764608234167099f};
     I small = x < splat(std::numeric_limits<float>::min());
     F y = small ? x * splat(8388608.0f) : x;
     I exponent = (I)((vec<uint32_t>)y - 0x3f3504f3u) >> 23;  // unsigned: it wraps for negative x
     F f = (F)((vec<uint32_t>)y - ((vec<uint32_t>)exponent << 23)) - 1;
     F k = __builtin_convertvector(exponent - (small & 23), F), square = f * f;
-    F tail = mul_add(k, splat(-2.12194440054690583e-4f), f * square * polynomial(p, f));
+    F tail = mul_add(k, splat(-2.12194440054690583e-4f), f * square * polynomial(log_float, f));
     F r = mul_add(k, splat(0.693359375f), f - (0.5f * square - tail));
     r = x > splat(std::numeric_limits<float>::max()) ? x : r;
     r = x == F{} ? splat(-std::numeric_limits<float>::infinity()) : r;
@@ -187,21 +187,50 @@ inline F log(F x) {
 
 // double: with s = f / (2 + f), log(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)), where s R = log(1 + f) - 2 s is atanh's
 // series (as in Ng's log of fdlibm, 1993). s^2 <= 0.0295, so 10 terms leave 3e-18. Error < 1 eps.
+constexpr double log_double[] = {2.0 / 3,  2.0 / 5,  2.0 / 7,  2.0 / 9,  2.0 / 11,
+                                 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19, 2.0 / 21};
 inline D log(D x) {
-    constexpr double p[] = {2.0 / 3, 2.0 / 5, 2.0 / 7, 2.0 / 9, 2.0 / 11, 2.0 / 13, 2.0 / 15, 2.0 / 17, 2.0 / 19,
-                            2.0 / 21};
     L small = x < splat(std::numeric_limits<double>::min());
     D y = small ? x * splat(4503599627370496.0) : x;
     L exponent = (L)((vec<uint64_t>)y - 0x3fe6a09e667f3bcdu) >> 52;
     D f = (D)((vec<uint64_t>)y - ((vec<uint64_t>)exponent << 52)) - 1;
     D k = (D)(exponent - (small & 52) + (L)splat(6755399441055744.0)) - splat(6755399441055744.0);
     D s = f / (f + 2), square = s * s, half = 0.5 * f * f;
-    D r = square * polynomial(p, square);
+    D r = square * polynomial(log_double, square);
     r = mul_add(k, splat(6.93147180369123816490e-1),
                 f - (half - mul_add(s, half + r, k * splat(1.90821492927058770002e-10))));
     r = x > splat(std::numeric_limits<double>::max()) ? x : r;
     r = x == D{} ? splat(-std::numeric_limits<double>::infinity()) : r;
     return x >= D{} ? r : splat(std::numeric_limits<double>::quiet_NaN());
+}
+
+// ------------------------------------------------------------------------------------------------ log1p
+
+// log(1 + x) is the logarithm of y, which is 1 + x rounded, and what the rounding left: error / y (as in Ng's log1p of
+// fdlibm, 1993; the error is known exactly by Knuth's two-sum). Where y is from sqrt(1/2) to sqrt(2), 1 + f is 1 + x
+// without any rounding. The sign is that of x, also for -0. Error < 0.7 eps.
+template <class T> inline vec<T> log1p_of(vec<T> x, vec<T> r) {
+    r = x > splat(std::numeric_limits<T>::max()) ? x : with_sign(r, x);
+    r = x == splat(T(-1)) ? splat(-std::numeric_limits<T>::infinity()) : r;
+    return x >= splat(T(-1)) ? r : splat(std::numeric_limits<T>::quiet_NaN());
+}
+inline F log1p(F x) {
+    F y = 1 + x, d = y - 1, error = (1 - (y - d)) + (x - d);
+    I exponent = (I)((vec<uint32_t>)y - 0x3f3504f3u) >> 23, near = exponent == 0;
+    F f = near ? x : (F)((vec<uint32_t>)y - ((vec<uint32_t>)exponent << 23)) - 1;
+    F k = __builtin_convertvector(exponent, F), left = near ? F{} : error / y, square = f * f;
+    F tail = mul_add(k, splat(-2.12194440054690583e-4f), f * square * polynomial(log_float, f)) + left;
+    return log1p_of<float>(x, mul_add(k, splat(0.693359375f), f - (0.5f * square - tail)));
+}
+inline D log1p(D x) {
+    D y = 1 + x, d = y - 1, error = (1 - (y - d)) + (x - d);
+    L exponent = (L)((vec<uint64_t>)y - 0x3fe6a09e667f3bcdu) >> 52, near = exponent == 0;
+    D f = near ? x : (D)((vec<uint64_t>)y - ((vec<uint64_t>)exponent << 52)) - 1;
+    D k = (D)(exponent + (L)splat(6755399441055744.0)) - splat(6755399441055744.0), left = near ? D{} : error / y;
+    D s = f / (f + 2), square = s * s, half = 0.5 * f * f;
+    D r = square * polynomial(log_double, square);
+    D low = mul_add(k, splat(1.90821492927058770002e-10), left);
+    return log1p_of<double>(x, mul_add(k, splat(6.93147180369123816490e-1), f - (half - mul_add(s, half + r, low))));
 }
 
 // ------------------------------------------------------------------------------------------------ tanh, sigmoid
@@ -260,52 +289,6 @@ inline F gelu(F x) {
 inline D gelu(D x) {
     D inner = ((x * x * 0.044715) + 1) * x * 0.7978845608028654;
     return (tanh(inner) + 1) * x * 0.5;
-}
-
-// ------------------------------------------------------------------------------------------------ sin, cos
-
-// x = n pi/2 + r, |r| <= pi/4, pi/2 in three parts: with fma the first subtraction is exact and the others round once.
-// Up to 65536 that n is exact enough; larger numbers, inf and nan go to the C library, as all do on a CPU without fma.
-// The polynomials are (sin r - r) / r^3 and (cos r - 1 + r^2 / 2) / r^4 in r^2, of double Taylor's.
-// Error < 1.4 eps.
-template <class T> struct Angle;
-template <> struct Angle<float> {
-    static constexpr float half_pi[] = {1.57079637050628662109375f, -4.371138828673793e-8f, -1.7151245100058819e-15f};
-    static constexpr float sine[] = {-0.16666653752326965f, 0.008332113735377789f, -0.0001950877340277657f};
-    static constexpr float cosine[] = {0.04166664555668831f, -0.0013887251261621714f, 2.4425718947895803e-05f};
-    static float sin(float x) { return ::sinf(x); }
-    static float cos(float x) { return ::cosf(x); }
-};
-template <> struct Angle<double> {
-    static constexpr double half_pi[] = {1.5707963267948966, 6.123233995736766e-17, -1.4973849048591698e-33};
-    static constexpr double sine[] = {-1.0 / 6,           1.0 / 120,           -1.0 / 5040,           1.0 / 362880,
-                                      -1.0 / 39916800,    1.0 / 6227020800,    -1.0 / 1307674368000,  1.0 / 355687428096000};
-    static constexpr double cosine[] = {1.0 / 24,          -1.0 / 720,       1.0 / 40320,         -1.0 / 3628800,
-                                        1.0 / 479001600,   -1.0 / 87178291200, 1.0 / 20922789888000};
-    static double sin(double x) { return ::sin(x); }
-    static double cos(double x) { return ::cos(x); }
-};
-
-template <class T, bool cosine> inline vec<T> sin_cos(vec<T> x) {
-    using A = Angle<T>;
-    auto within = magnitude(x) <= splat(T(has_fma ? 65536 : -1));
-    vec<T> y = within ? x : vec<T>{};
-    vec<T> n = nearest(y * splat(T(0.63661977236758134308)));
-    vec<T> r = mul_add(n, splat(-A::half_pi[0]), y);
-    r = mul_add(n, splat(-A::half_pi[1]), r);
-    r = mul_add(n, splat(-A::half_pi[2]), r);
-    vec<T> t = r * r;
-    vec<T> s = mul_add(r * t, polynomial(A::sine, t), r);
-    vec<T> c = mul_add(t * t, polynomial(A::cosine, t), mul_add(t, splat(T(-0.5)), splat(T(1))));
-    auto quadrant = whole(n) + (cosine ? 1 : 0);
-    vec<T> v = (quadrant & 1) != 0 ? c : s;
-    v = (vec<T>)((decltype(quadrant))v ^ ((quadrant & 2) << (8 * sizeof(T) - 2)));
-    if (!cosine) v = x == vec<T>{} ? x : v;  // -0
-    if (__builtin_expect(!every(within), 0)) {
-        for (int i = 0; i < lanes<T>; i++)
-            if (!within[i]) v[i] = cosine ? A::cos(x[i]) : A::sin(x[i]);
-    }
-    return v;
 }
 
 }  // namespace fb::cpu::math

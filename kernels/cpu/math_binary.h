@@ -127,7 +127,8 @@ template <class T> inline vec<T> power(vec<T> x, vec<T> y) {
     vec<T> exponent = usual ? y : zero, v = power_of_magnitudes(x, exponent);
     // Of negative numbers: nan unless y is whole, negative where it is odd.
     vec<T> n = nearest(exponent);
-    auto negative = x < zero, odd = whole(n) << (8 * sizeof(T) - 1);
+    auto negative = x < zero;
+    auto odd = whole(n) << (8 * sizeof(T) - 1);
     v = (vec<T>)((decltype(odd))v ^ (negative & odd));
     v = (negative & (n != exponent)) != 0 ? splat(std::numeric_limits<T>::quiet_NaN()) : v;
     if (__builtin_expect(!every(usual), 0)) {

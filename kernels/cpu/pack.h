@@ -3,7 +3,7 @@
 
 #include "cpu/intrinsics.h"
 
-#include <type_traits>
+#include <utility>
 
 namespace fb::cpu {
 
@@ -17,24 +17,23 @@ template <class T> struct Matrix {
     Matrix transposed() const { return {data, column, row}; }
 };
 
+// The lanes of a and b in turns, from lane `first` on.
+template <class T, int first, int... i> inline vec<T> shuffled(vec<T> a, vec<T> b, std::integer_sequence<int, i...>) {
+    return __builtin_shufflevector(a, b, first + i / 2 + i % 2 * lanes<T>...);
+}
+
 // A square of numbers in registers, rows to columns: each round shuffles row i together with row i + n/2, and after
 // log2(n) rounds the bits of the row and those of the column have changed places. Source: the perfect shuffle of Stone,
 // "Parallel Processing with the Perfect Shuffle", 1971.
 template <class T> inline void transpose(vec<T> (&x)[lanes<T>]) {
     constexpr int n = lanes<T>;
-    typedef std::conditional_t<sizeof(T) == 4, int32_t, int64_t> I;
-    vec<I> low, high;
-    for (int i = 0; i < n; i++) {
-        low[i] = static_cast<I>(i / 2 + i % 2 * n);
-        high[i] = static_cast<I>(i / 2 + i % 2 * n + n / 2);
-    }
 #pragma GCC unroll 4
     for (int round = 1; round < n; round *= 2) {
         vec<T> y[n];
 #pragma GCC unroll 16
         for (int i = 0; i < n / 2; i++) {
-            y[2 * i] = __builtin_shuffle(x[i], x[i + n / 2], low);
-            y[2 * i + 1] = __builtin_shuffle(x[i], x[i + n / 2], high);
+            y[2 * i] = shuffled<T, 0>(x[i], x[i + n / 2], std::make_integer_sequence<int, n>());
+            y[2 * i + 1] = shuffled<T, n / 2>(x[i], x[i + n / 2], std::make_integer_sequence<int, n>());
         }
 #pragma GCC unroll 16
         for (int i = 0; i < n; i++) x[i] = y[i];

@@ -86,7 +86,7 @@ template <class T, class R, bool mean> struct Reduce {
     static void columns(const void* from, int64_t n, void* to) {
         auto x = static_cast<const T*>(from);
         auto tile = static_cast<Near*>(to);
-#pragma GCC ivdep
+        FB_INDEPENDENT
         for (int64_t i = 0; i < n; i++) tile[i] = R::of(tile[i], static_cast<Near>(x[i]));
     }
     static void clear_tile(void* to, int64_t n) {
@@ -96,7 +96,7 @@ template <class T, class R, bool mean> struct Reduce {
     static void flush(const void* from, int64_t n, void* to) {
         auto tile = static_cast<const Near*>(from);
         auto acc = static_cast<Acc*>(to);
-#pragma GCC ivdep
+        FB_INDEPENDENT
         for (int64_t i = 0; i < n; i++) acc[i] = R::of(acc[i], static_cast<Acc>(tile[i]));
     }
     static void clear(void* to, int64_t n) {
@@ -106,7 +106,7 @@ template <class T, class R, bool mean> struct Reduce {
     static void merge(void* to, const void* more, int64_t n) {
         auto acc = static_cast<Acc*>(to);
         auto x = static_cast<const Acc*>(more);
-#pragma GCC ivdep
+        FB_INDEPENDENT
         for (int64_t i = 0; i < n; i++) acc[i] = R::of(acc[i], x[i]);
     }
     static void finish(const void* from, int64_t n, double count, void* to) {

@@ -9,6 +9,13 @@
 #include <cstdint>
 #include <cstring>
 
+// Before a loop: its iterations do not depend on one another, whatever the pointers.
+#if defined(__clang__)
+#define FB_INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define FB_INDEPENDENT _Pragma("GCC ivdep")
+#endif
+
 #if defined(__AVX512F__)
 #define FB_VECTOR_BYTES 64
 #elif defined(__AVX__)

@@ -13,7 +13,7 @@ namespace {
 // kernels/cpu/functions.h has the same numbers.
 enum Code : int {
     cast, add, subtract, multiply, divide, floor_divide, remainder, power, minimum, maximum,
-    negative, absolute, sign, sqrt, sin, cos, exp, log, tanh, sigmoid, gelu,
+    negative, absolute, sign, sqrt, sin, cos, exp, log, log1p, tanh, sigmoid, gelu,
     equal, not_equal, less, less_equal, isnan, isfinite, logical_not, where,
     reduce_sum, reduce_prod, reduce_max, reduce_min, reduce_mean,
 };
@@ -24,8 +24,8 @@ enum Family : int {
     numeric,     // not for bools
     floating,    // in the float dtype of the result
     raised,      // power
-    squared, rectified, clipped, chosen, compared, logic, odd, converted, assigned, updated, filled, reduction,
-        summed_back,
+    squared, rectified, clipped, chosen, compared, logic, odd, converted, assigned, updated, filled, sigmoid_loss,
+        reduction, summed_back,
 };
 
 struct Row {
@@ -43,7 +43,8 @@ const std::unordered_map<std::string, Row>& table() {
         {"square", {squared, multiply, true}}, {"relu", {rectified, maximum}}, {"divide", {floating, divide}},
         {"sqrt", {floating, sqrt}}, {"sin", {floating, sin}}, {"cos", {floating, cos}}, {"exp", {floating, exp}},
         {"log", {floating, log}}, {"tanh", {floating, tanh}}, {"sigmoid", {floating, sigmoid}},
-        {"gelu", {floating, gelu}}, {"power", {raised, power, true}}, {"where", {chosen, where, true}},
+        {"gelu", {floating, gelu}}, {"sigmoid_cross_entropy", {sigmoid_loss, log1p}},
+        {"power", {raised, power, true}}, {"where", {chosen, where, true}},
         {"equal", {compared, equal, true}}, {"not_equal", {compared, not_equal, true}}, {"less", {compared, less}},
         {"less_equal", {compared, less_equal}}, {"greater", {compared, less}},
         {"greater_equal", {compared, less_equal}}, {"logical_and", {logic, multiply}}, {"logical_or", {logic, add}},
@@ -189,6 +190,7 @@ bool ElementwiseProgram::translate(const Piece& piece, Value& result) {
         case rectified:
         case clipped:
         case raised:
+        case sigmoid_loss:
             fits = common(inputs, 0, dtype);
             break;
         case updated:
@@ -310,6 +312,15 @@ bool ElementwiseProgram::translate(const Piece& piece, Value& result) {
         case filled:
             result = emit(cast, target, {number(op == "ones_like" ? one : zero, target)});
             return finish();
+        case sigmoid_loss: {
+            // log1p(exp(-|x|)) + (max(x, 0) - t x): so nothing is lost where a prediction is confident and right.
+            Value t = read(0, target), x = read(1, target);
+            Value size = emit(absolute, target, {x}), other = emit(exp, target, {emit(negative, target, {size})});
+            Value above = emit(maximum, target, {x, number(zero, target)});
+            Value rest = emit(subtract, target, {above, emit(multiply, target, {t, x})});
+            result = emit(Code::add, target, {emit(log1p, target, {other}), rest});
+            return finish();
+        }
         case reduction:
         case summed_back: {
             if (inputs[0].kind != Operand::tensor || !computed(target)) return false;

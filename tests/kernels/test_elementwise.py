@@ -18,7 +18,7 @@ _WORDS = (
     "add subtract multiply divide floor_divide remainder power negative abs sign square sqrt sin cos exp log tanh "
     "sigmoid relu gelu minimum maximum clip where equal not_equal less less_equal greater greater_equal logical_and "
     "logical_or logical_xor logical_not isnan isfinite astype ones_like zeros_like broadcast_to broadcast_like "
-    "identity stop_gradient sum mean max min any all unbroadcast"
+    "identity stop_gradient sigmoid_cross_entropy sum mean max min any all unbroadcast"
 )
 NAMES = _WORDS.split()
 CASES = ops.cases(lambda op: op.name in NAMES)

@@ -5,19 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from flowbook.graph.opdef import REGISTRY
 from flowbook.graph.types import TensorSpec
-from tests.kernels.programs import run
+from flowbook.native.program import _OPCODES, Program
+from tests.kernels.programs import kernel, run
 
 _native = pytest.importorskip("flowbook.native._native")
 special = pytest.importorskip("scipy.special")
 
 # The largest error in eps * |result|, as kernels/cpu/math.h states it.
-BOUNDS = {"exp": 1.1, "log": 1.0, "tanh": 3.0, "sigmoid": 2.5, "sin": 1.4, "cos": 1.4, "sqrt": 0.5}
+BOUNDS = {"exp": 1.1, "log": 1.0, "log1p": 0.7, "tanh": 3.0, "sigmoid": 2.5, "sin": 1.4, "cos": 1.4, "sqrt": 0.5}
 EXACT = {"sigmoid": special.expit}
 
 
 def apply(name, *operands):
-    return run(name, operands, {}, TensorSpec(operands[0].shape, operands[0].dtype))
+    output = TensorSpec(operands[0].shape, operands[0].dtype)
+    if name in REGISTRY:
+        return run(name, operands, {}, output)
+    program = Program()  # an instruction that is no op by itself
+    dtype = program.input(output.dtype, output.shape).dtype
+    program.output(program.add(_OPCODES[name], dtype, dtype, output.shape, (0, 0)))
+    return kernel(program, output.shape, operands, [output])(*operands)
 
 
 def error(name, x, got, wide):
@@ -50,6 +58,7 @@ def test_float64(name):
             rng.uniform(-1, 1, 100_000),
             np.exp(rng.uniform(-700, 700, 100_000)) * rng.choice([-1, 1], 100_000),
             1 + rng.uniform(-1e-3, 1e-3, 50_000),
+            np.exp(rng.uniform(-36, 0, 50_000)) - 1,
             [0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, -5e-324, 1e-310, 1.7e308],
         ]
     )
@@ -68,6 +77,10 @@ def test_special_values(dtype):
     np.testing.assert_array_equal(apply("sigmoid", x), [0.5, 0.5, 1, 0, np.nan, 0, 1])
     np.testing.assert_array_equal(apply("log", x)[:5], [-np.inf, -np.inf, np.inf, np.nan, np.nan])
     assert np.isnan(apply("log", x)[5])
+    near = np.array([*x, -1, np.nextafter(np.array(-1, dtype), -2), np.nextafter(np.array(-1, dtype), 0)], dtype)
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(apply("log1p", near), np.log1p(near), rtol=2 * np.finfo(dtype).eps)
+    np.testing.assert_array_equal(np.signbit(apply("log1p", x[:2])), [False, True])
     assert np.isnan(apply("sin", x)[2:5]).all() and np.isnan(apply("cos", x)[2:5]).all()
     assert np.all(np.abs(apply("tanh", np.linspace(-20, 20, 100_001).astype(dtype))) <= 1)
 
