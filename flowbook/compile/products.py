@@ -17,6 +17,7 @@ from flowbook.graph.types import TensorSpec
 from flowbook.native import library
 from flowbook.native.program import fusible
 
+SHORT = 128  # steps of k, at most, of products whose sum is made one after the other
 SHARED = 3  # products, at least, for which an operand is packed
 ROWS = 84  # of a product, at most: with more of them packing is little beside the work
 LARGE = 4096  # elements of an operand, at least, that is worth packing
@@ -85,6 +86,8 @@ def _add(program: Program) -> None:
                 continue
             before = maker.get(other)  # type: ignore[arg-type]
             sums = before is not None and (id(before) in made or before.op.name == "matmul")
+            if sums and found[0].shape[1] > SHORT:  # type: ignore[index]
+                continue  # the addition is nothing beside it, and they could run side by side
             neighbours = [] if sums else [before, *users.get(each.outputs[0], ())]
             if any(elementwise(neighbour, sum_spec.shape) for neighbour in neighbours):
                 continue  # the addition costs nothing in their pass

@@ -8,6 +8,7 @@ namespace fb::graph {
 
 namespace {
 
+constexpr int64_t most_steps = 128;  // of k, of products whose sum is made one after the other
 constexpr size_t shared = 3;      // products, at least, for which an operand is packed
 constexpr int64_t most_rows = 84; // of a product: with more of them packing is little beside the work
 constexpr int64_t large = 4096;   // elements of an operand, at least, that is worth packing
@@ -87,7 +88,10 @@ class Adding {
             if (product < 0 || gone[product] || awaited[product] || readers[operands[place]] != 1) continue;
             if (!of_matrices(draft, product)) continue;
             const int32_t before = maker[other];
-            if (before < 0 || !(made[before] || draft.calls[before].name == matmul)) {
+            if (before >= 0 && (made[before] || draft.calls[before].name == matmul)) {
+                const int32_t left = outline.steps[product].inputs[0];
+                if (outline.slots[left].spec.shape[1] > most_steps) continue;  // they could run side by side
+            } else {
                 bool cheap = elementwise(before, shape);  // the addition costs nothing in their pass
                 for (int32_t user : users[sum.outputs[0]]) cheap = cheap || elementwise(user, shape);
                 if (cheap) continue;

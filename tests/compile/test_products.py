@@ -73,6 +73,15 @@ def test_a_sum_of_products_stays_in_one_place(graph):
     assert sum(each.bytes == 20 * 30 * 4 for each in memory.alive) <= 2  # the sum, and the result
 
 
+def test_long_products_are_not_made_one_after_the_other(graph):
+    """Beside them an addition is nothing, and they could run side by side; one that is added to a feed has no other."""
+    x, y, z = matrices((20, 130), (130, 30), (20, 30))
+    total = x @ y + fb.identity(x * 2.0) @ y
+    assert "matmul_add" not in ops(total)
+    assert ops(x @ y + z) == ["matmul_add"]
+    agree(total)
+
+
 def test_an_addition_among_elementwise_neighbours_stays_with_them(graph):
     x, y, z = matrices((5, 6), (6, 7), (5, 7))
     assert "matmul_add" not in ops(fb.relu(x @ y + z))
