@@ -31,7 +31,7 @@ def products(program: Program) -> None:
     _pack(program)
 
 
-def _matrices(each: Instruction, program: Program) -> list[TensorSpec] | None:
+def _matrices(each: Instruction, program: Program) -> list[Any] | None:
     """The specs of the operands and the result of a product of two float matrices."""
     if each.op.name != "matmul" or not replaceable(each.op) or each.device not in (None, "cpu:0"):
         return None
@@ -86,7 +86,7 @@ def _add(program: Program) -> None:
                 continue
             before = maker.get(other)  # type: ignore[arg-type]
             sums = before is not None and (id(before) in made or before.op.name == "matmul")
-            if sums and found[0].shape[1] > SHORT:  # type: ignore[index]
+            if sums and found[0].shape[1] > SHORT:
                 continue  # the addition is nothing beside it, and they could run side by side
             neighbours = [] if sums else [before, *users.get(each.outputs[0], ())]
             if any(elementwise(neighbour, sum_spec.shape) for neighbour in neighbours):
