@@ -266,7 +266,17 @@ class Lab:
     """
 
     def _in_page(self, body: str, argument: object = None) -> Any:
-        return self.page.evaluate(f"async (argument) => {{ {self._PANEL} {body} }}", argument)
+        # Where JupyterLab waits for an answer that was lost, it does so for ever; the page does not.
+        seconds = 2 * self.timeout
+        late = f"setTimeout(() => refuse(new Error('the page has not done this in {seconds:g} s')), {seconds * 1000})"
+        return self.page.evaluate(
+            f"""async (argument) => {{
+                {self._PANEL}
+                const late = new Promise((_, refuse) => {late});
+                return Promise.race([late, (async () => {{ {body} }})()]);
+            }}""",
+            argument,
+        )
 
     def _wait_for_kernel(self) -> None:
         # "Idle" shows before a kernel exists, so wait for the connection itself. The first
