@@ -308,8 +308,8 @@ def test_what_a_run_needs_has_no_second_copy_of_the_variables():
     assert engine is not None and {row[1] for row in engine.native.memory()} == {"arena", "result"}
 
 
-def test_planted_bug_a_store_that_takes_no_care_is_noticed(monkeypatch):
-    """Without the look at who has a value, the test above fails: it would see a value change."""
+def test_who_holds_no_reference_sees_the_value_change():
+    """So the tests above, which look at a value that is held, would notice if nobody asked who has it."""
     training = Training()
     training.run()
     kept = stored(training).value
